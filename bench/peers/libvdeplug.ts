@@ -1,0 +1,160 @@
+/**
+ * A client of Debian's libvdeplug, run as a process of its own: the same peer for the C switch and for ours.
+ *
+ *   libvdeplug.ts send VNL {"size":64,"seconds":3,"sources":1,"destinations":1,"self":1,"peer":2}
+ *   libvdeplug.ts receive VNL {...}          counts until the sender has stopped
+ *   libvdeplug.ts ping VNL {...}             one frame in flight: times round trips against `echo`
+ *   libvdeplug.ts echo VNL {...}             sends every frame back with its addresses swapped
+ *
+ * It prints `ready` when it is attached, begins at a line on stdin and prints one line of JSON at the end.
+ */
+
+import { once } from 'node:events';
+import koffi from 'koffi';
+
+interface Work {
+  /** Bytes of a frame. */
+  size: number;
+  seconds: number;
+  /** How many station addresses frames come from and go to. */
+  sources: number;
+  destinations: number;
+  /** Numbers of this station and of the other. */
+  self: number;
+  peer: number;
+  /** Whether to send one frame from each source at the start, so that the switch knows them. */
+  announce?: boolean;
+}
+
+const lib = koffi.load('libvdeplug.so.2');
+const libc = koffi.load(null);
+const open = lib.func('void *vde_open_real(const char *vnl, const char *descr, int version, void *args)');
+const sendFrame = lib.func('long vde_send(void *conn, void *buf, size_t len, int flags)');
+const receiveFrame = lib.func('long vde_recv(void *conn, void *buf, size_t len, int flags)');
+const dataFd = lib.func('int vde_datafd(void *conn)');
+const setsockopt = libc.func('int setsockopt(int fd, int level, int name, void *value, unsigned int length)');
+
+const [mode, vnl, json] = process.argv.slice(2);
+const work: Work = JSON.parse(json);
+const connection = open(vnl, 'bench', 1, null);
+if (connection === null) throw new Error(`vde_open ${vnl}: errno ${koffi.errno()}`);
+
+/** A locally administered address: station, then a number. */
+function address(station: number, n: number): Buffer {
+  return Buffer.from([0x02, station, 0, (n >> 16) & 0xff, (n >> 8) & 0xff, n & 0xff]);
+}
+
+/** Frames from all sources to all destinations; as many as the larger number of the two, at least 64. */
+function frames(): Buffer[] {
+  const count = Math.max(work.sources, work.destinations, 64);
+  // A stride that shares no factor with the counts, so that addresses come in no cache-friendly order.
+  const stride = 7919;
+  return Array.from({ length: count }, (_, i) => {
+    const frame = Buffer.alloc(work.size, i);
+    address(work.peer, (i * stride) % work.destinations).copy(frame, 0);
+    address(work.self, (i * stride) % work.sources).copy(frame, 6);
+    frame.writeUInt16BE(0x88b5, 12);
+    return frame;
+  });
+}
+
+function timeoutAfter(ms: number): void {
+  const value = Buffer.alloc(16);
+  value.writeBigInt64LE(BigInt(Math.floor(ms / 1000)), 0);
+  value.writeBigInt64LE(BigInt((ms % 1000) * 1000), 8);
+  setsockopt(dataFd(connection), 1, 20, value, 16);
+}
+
+function announce(): void {
+  if (!work.announce) return;
+  const frame = Buffer.alloc(60);
+  address(work.peer, 0).copy(frame, 0);
+  frame.writeUInt16BE(0x88b5, 12);
+  for (let i = 0; i < work.sources; i++) {
+    address(work.self, i).copy(frame, 6);
+    sendFrame(connection, frame, frame.length, 0);
+  }
+}
+
+function send(): object {
+  const list = frames();
+  let sent = 0;
+  const begin = performance.now();
+  const end = begin + work.seconds * 1000;
+  let now = begin;
+  while (now < end) {
+    for (let i = 0; i < 256; i++) {
+      if (sendFrame(connection, list[sent % list.length], work.size, 0) > 0) sent++;
+    }
+    now = performance.now();
+  }
+  return { sent, seconds: (now - begin) / 1000 };
+}
+
+function receive(): object {
+  const buffer = Buffer.alloc(16384);
+  timeoutAfter(700);
+  let received = 0;
+  let first = 0;
+  let last = 0;
+  for (;;) {
+    const n = receiveFrame(connection, buffer, buffer.length, 0);
+    if (n < 0) break;
+    if (n !== work.size) continue;
+    received++;
+    if ((received & 255) === 1) {
+      last = performance.now();
+      if (first === 0) first = last;
+    }
+  }
+  return { received, seconds: (last - first) / 1000 };
+}
+
+function echo(): object {
+  const buffer = Buffer.alloc(16384);
+  const swap = Buffer.alloc(6);
+  timeoutAfter(1500);
+  let echoed = 0;
+  for (;;) {
+    const n = receiveFrame(connection, buffer, buffer.length, 0);
+    if (n < 0) return { echoed };
+    if (n !== work.size) continue;
+    buffer.copy(swap, 0, 0, 6);
+    buffer.copyWithin(0, 6, 12);
+    swap.copy(buffer, 6);
+    sendFrame(connection, buffer, n, 0);
+    echoed++;
+  }
+}
+
+function ping(): object {
+  const [frame] = frames();
+  const buffer = Buffer.alloc(16384);
+  timeoutAfter(1000);
+  const times = new Float64Array(2_000_000);
+  let count = 0;
+  const end = performance.now() + work.seconds * 1000;
+  let begin = performance.now();
+  while (begin < end && count < times.length) {
+    sendFrame(connection, frame, work.size, 0);
+    let n: number;
+    do n = receiveFrame(connection, buffer, buffer.length, 0);
+    while (n > 0 && n !== work.size);
+    if (n < 0) break;
+    const now = performance.now();
+    times[count++] = (now - begin) * 1000;
+    begin = now;
+  }
+  const sorted = times.subarray(0, count).sort();
+  const at = (q: number) => sorted[Math.min(count - 1, Math.floor(count * q))];
+  return { trips: count, p50: at(0.5), p99: at(0.99) };
+}
+
+const modes: Record<string, () => object> = { send, receive, echo, ping };
+console.log('ready');
+await once(process.stdin, 'data');
+announce();
+if (work.announce) console.log('announced');
+if (mode !== 'receive' && mode !== 'echo' && work.announce) await once(process.stdin, 'data');
+console.log(JSON.stringify(modes[mode]()));
+process.exit(0);

@@ -1,0 +1,118 @@
+/**
+ * `dpipe`: runs commands with their standard inputs and outputs cross-connected (grammar: dpipe-chain.ts).
+ *
+ * dpipe leads a process group with all commands in it, waits for all of them and exits with the status of the last.
+ * SIGTERM, SIGINT and SIGHUP are passed on to the commands, and to nobody else; dpipe ends after them.
+ */
+
+import { writeSync } from 'node:fs';
+import { VdeError } from '../sys/errors.js';
+import { getpgrp, setpgid } from '../sys/process.js';
+import { onSignals, runCommand } from './command.js';
+import { daemonize } from './daemon.js';
+import { parseChain } from './dpipe-chain.js';
+import { Chain, EXIT_NOT_EXECUTED, removeAfterEnd, StageFailure } from './dpipe-run.js';
+import { type OptionSpec, parseOptions, renderHelp } from './getopt.js';
+import { type Pidfile, writePidfile } from './pidfile.js';
+
+type OptionName = 'pidfile' | 'pgrpfile' | 'daemon' | 'nowrapproc' | 'nowrapnoclean' | 'help';
+
+/** dpipe's options. */
+export const options: readonly OptionSpec<OptionName>[] = [
+  { name: 'pidfile', short: 'p', long: ['pidfile'], arg: 'required', metavar: 'FILE', help: 'write the process id to FILE' },
+  {
+    name: 'pgrpfile',
+    short: 'P',
+    long: ['pgrpfile'],
+    arg: 'required',
+    metavar: 'FILE',
+    help: 'write the process group id to FILE with a minus sign in front, for kill -- $(cat FILE)',
+  },
+  { name: 'daemon', short: 'd', long: ['daemon'], arg: 'none', help: 'run in the background' },
+  {
+    name: 'nowrapproc',
+    short: 'n',
+    long: ['nowrapproc'],
+    arg: 'none',
+    help: 'the last command takes the place of the dpipe process',
+  },
+  {
+    name: 'nowrapnoclean',
+    short: 'N',
+    long: ['nowrapnoclean'],
+    arg: 'none',
+    help: 'as -n, and the files of -p and -P are left behind at the end',
+  },
+  { name: 'help', short: 'h', long: ['help'], arg: 'none', help: 'print this help and exit' },
+];
+
+const USAGE = `Usage: dpipe [OPTION]... COMMAND [ARG]... = COMMAND [ARG]... [= COMMAND [ARG]...]...
+
+Runs the commands with their standard inputs and outputs cross-connected.
+
+  A = B          what A writes B reads, what B writes A reads
+  A = B = C      B talks to A on descriptors 0 and 1, and to C on those that
+                 ALTERNATE_STDIN and ALTERNATE_STDOUT name in its environment
+  A =} B }= C    B sees only what goes from A to C
+  A ={ B {= C    B sees only what goes from C to A
+  }={  {=}       close one direction and open the other
+
+Every argument that starts with = is a connector; write \\= for one that is not.
+
+`;
+
+/** The launcher's entry point. */
+export function main(): void {
+  void runCommand('dpipe', dpipe);
+}
+
+async function dpipe(args: string[]): Promise<number> {
+  const { options: given, operands } = parseOptions(args, options, { mode: 'posix' });
+  const has = (...names: OptionName[]): boolean => given.some(({ option }) => names.includes(option.name));
+  const value = (name: OptionName): string | undefined => given.findLast(({ option }) => option.name === name)?.value;
+  if (has('help')) {
+    writeSync(1, USAGE + renderHelp(options));
+    return 0;
+  }
+  const stages = parseChain(operands);
+  const daemon = await daemonize(has('daemon'));
+  leadGroup();
+
+  const files: Pidfile[] = [];
+  const removeFiles = (): void => {
+    for (const file of files) file.remove();
+  };
+  const chain = new Chain(stages, daemon.background);
+  onSignals(async (signal) => {
+    await chain.stop(signal);
+    removeFiles();
+  });
+  try {
+    const [pidfile, pgrpfile] = [value('pidfile'), value('pgrpfile')];
+    if (pidfile !== undefined) files.push(writePidfile(pidfile));
+    if (pgrpfile !== undefined) files.push(writePidfile(pgrpfile, -getpgrp()));
+    if (has('nowrapproc', 'nowrapnoclean')) {
+      if (!has('nowrapnoclean')) await removeAfterEnd(files);
+      return await chain.become(daemon.ready);
+    }
+    await chain.start();
+    daemon.ready();
+    return await chain.ended();
+  } catch (error) {
+    await chain.stop('SIGTERM');
+    if (!(error instanceof StageFailure)) throw error;
+    removeFiles();
+    return daemon.fail(error, EXIT_NOT_EXECUTED);
+  } finally {
+    removeFiles();
+  }
+}
+
+/** A process group for dpipe and its commands. A session leader has one already and may not leave it. */
+function leadGroup(): void {
+  try {
+    setpgid(0, 0);
+  } catch (error) {
+    if (!(error instanceof VdeError) || error.code !== 'EPERM') throw error;
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * A burst: up to 64 frames in one preallocated slab (docs/design.md, "bursts, run to completion").
+ *
+ * Each slot has headroom before its frame, so that a header can be put before it without a copy, and room for a 64 kB
+ * super-frame. Frames begin at a multiple of 4, so that addresses can be read as words.
+ *
+ * What is sent is a *view*. View `i` is the frame of slot `i` as it arrived. View `BURST_SIZE + i` is the same frame with
+ * its 802.1Q tag added or removed (`retag`): no byte moves, the view is gathered from pieces. Lists of views are what
+ * a switch hands to its egresses.
+ */
+
+import { IOVEC, VIRTIO_NET_HDR } from '../sys/layout.js';
+import { Memory } from '../sys/memory.js';
+
+/** Most frames in a burst. */
+export const BURST_SIZE = 64;
+/** Most bytes of a frame: a 64 kB IP packet with an Ethernet header and a tag. */
+export const FRAME_MAX = 65_535 + 14 + 4;
+/** Bytes before each frame that a sender may use. */
+export const HEADROOM = 128;
+/** Shortest frame: an Ethernet header (IEEE 802.3, without FCS and padding). */
+export const FRAME_MIN = 14;
+
+// An odd number of cache lines, so that the headers of neighbouring slots do not compete for the same cache set.
+const STRIDE = Math.ceil((HEADROOM + FRAME_MAX + 64) / 128) * 128 + 64;
+
+const PIECES = 4;
+const VIEW_BYTES = PIECES * IOVEC.size;
+const TAG_PROTOCOL = 0x8100;
+
+/** Up to `BURST_SIZE` frames with their lengths, their offload metadata and their views. */
+export class Burst {
+  /** Slots in use: frames 0 to `count - 1`. */
+  count = 0;
+  readonly bytes: Uint8Array;
+  /** The slab as signed 32-bit words in host order. */
+  readonly words: Int32Array;
+  /** The slab as 16-bit words in host order. */
+  readonly shorts: Uint16Array;
+  /** Offset of each frame in `bytes`; a multiple of 4. */
+  readonly start = new Uint32Array(BURST_SIZE);
+  /** Bytes of each view. */
+  readonly length = new Uint32Array(BURST_SIZE * 2);
+  /**
+   * 1 where the 10 bytes before the frame are a `struct virtio_net_hdr` that asks for segmentation or a checksum
+   * (a super-frame), 0 where the frame is complete as it is.
+   */
+  readonly offload = new Uint8Array(BURST_SIZE);
+  /** How many pieces (iovecs) each view is gathered from. */
+  readonly pieces = new Uint8Array(BURST_SIZE * 2);
+  readonly #slab: Memory;
+  readonly #iovecs: Memory;
+  readonly #tags: Memory;
+  /** Address of each view's iovecs, as two 32-bit words. */
+  readonly iovLow = new Uint32Array(BURST_SIZE * 2);
+  readonly iovHigh = new Uint32Array(BURST_SIZE * 2);
+  #scratch: Uint8Array | undefined;
+
+  constructor() {
+    this.#slab = new Memory(STRIDE * BURST_SIZE);
+    this.bytes = this.#slab.bytes;
+    this.words = new Int32Array(this.#slab.buffer);
+    this.shorts = new Uint16Array(this.#slab.buffer);
+    this.#iovecs = new Memory(VIEW_BYTES * BURST_SIZE * 2);
+    this.#tags = new Memory(8 * BURST_SIZE);
+    for (let view = 0; view < BURST_SIZE * 2; view++) {
+      const address = this.#iovecs.address + view * VIEW_BYTES;
+      this.iovLow[view] = address >>> 0;
+      this.iovHigh[view] = Math.floor(address / 0x1_0000_0000);
+    }
+    this.pieces.fill(1, 0, BURST_SIZE);
+    for (let slot = 0; slot < BURST_SIZE; slot++) this.place(slot, this.home(slot), 0);
+  }
+
+  /** Where the frame of a slot lies unless it is placed elsewhere. */
+  home(slot: number): number {
+    return slot * STRIDE + HEADROOM;
+  }
+
+  /** Address of slot 0's home and the distance from slot to slot, for receive vectors. */
+  get address(): number {
+    return this.#slab.address + HEADROOM;
+  }
+
+  get stride(): number {
+    return STRIDE;
+  }
+
+  /** Address of a byte of the slab. */
+  addressAt(offset: number): number {
+    return this.#slab.address + offset;
+  }
+
+  /** Says where the frame of a slot lies in the slab (a multiple of 4, within the slot) and how long it is. */
+  place(slot: number, start: number, length: number): void {
+    this.start[slot] = start;
+    this.length[slot] = length;
+    const iovec = slot * VIEW_BYTES;
+    this.#iovecs.setPointer(iovec + IOVEC.base, this.#slab.address + start);
+    this.#iovecs.words[(iovec + IOVEC.length) >>> 2] = length;
+  }
+
+  /** Says how long the frame of a slot is; it stays where it lies. */
+  setLength(slot: number, length: number): void {
+    this.length[slot] = length;
+    this.#iovecs.words[(slot * VIEW_BYTES + IOVEC.length) >>> 2] = length;
+  }
+
+  /** Copies a frame into the next free slot. False if the burst is full or the frame does not fit. */
+  add(frame: Uint8Array): boolean {
+    const slot = this.count;
+    if (slot === BURST_SIZE || frame.length > FRAME_MAX) return false;
+    const home = this.home(slot);
+    this.bytes.set(frame, home);
+    this.place(slot, home, frame.length);
+    this.offload[slot] = 0;
+    this.count = slot + 1;
+    return true;
+  }
+
+  /** The bytes of a slot's frame, in place. */
+  frame(slot: number): Uint8Array {
+    const start = this.start[slot];
+    return this.bytes.subarray(start, start + this.length[slot]);
+  }
+
+  /** The `struct virtio_net_hdr` of a slot. */
+  offloadHeader(slot: number): Uint8Array {
+    const start = this.start[slot];
+    return this.bytes.subarray(start - VIRTIO_NET_HDR.size, start);
+  }
+
+  /**
+   * Makes the second view of a slot: without its tag if it has one, else with a tag of `vlan` (802.1Q; PCP and DEI 0).
+   * @param vlan VLAN identifier, 0 to 4094.
+   * @param tagged whether the frame as it arrived carries a tag.
+   */
+  retag(slot: number, vlan: number, tagged: boolean): number {
+    const view = BURST_SIZE + slot;
+    const frame = this.#slab.address + this.start[slot];
+    const length = this.length[slot];
+    const first = view * VIEW_BYTES;
+    const memory = this.#iovecs;
+    memory.setPointer(first, frame);
+    memory.setPointer(first + IOVEC.length, 12);
+    if (tagged) {
+      memory.setPointer(first + IOVEC.size, frame + 16);
+      memory.setPointer(first + IOVEC.size + IOVEC.length, length - 16);
+      this.pieces[view] = 2;
+      this.length[view] = length - 4;
+    } else {
+      const tag = slot * 8;
+      this.#tags.view.setUint16(tag, TAG_PROTOCOL);
+      this.#tags.view.setUint16(tag + 2, vlan);
+      memory.setPointer(first + IOVEC.size, this.#tags.address + tag);
+      memory.setPointer(first + IOVEC.size + IOVEC.length, 4);
+      memory.setPointer(first + 2 * IOVEC.size, frame + 12);
+      memory.setPointer(first + 2 * IOVEC.size + IOVEC.length, length - 12);
+      this.pieces[view] = 3;
+      this.length[view] = length + 4;
+    }
+    return view;
+  }
+
+  /** Copies a view to `target[offset]`, which must have `length[view]` bytes of room. Returns that length. */
+  copyView(view: number, target: Uint8Array, offset: number): number {
+    const length = this.length[view];
+    if (view < BURST_SIZE) {
+      const start = this.start[view];
+      target.set(this.bytes.subarray(start, start + length), offset);
+      return length;
+    }
+    const slot = view - BURST_SIZE;
+    const start = this.start[slot];
+    target.set(this.bytes.subarray(start, start + 12), offset);
+    if (length < this.length[slot]) {
+      target.set(this.bytes.subarray(start + 16, start + 4 + length), offset + 12);
+    } else {
+      target.set(this.#tags.bytes.subarray(slot * 8, slot * 8 + 4), offset + 12);
+      target.set(this.bytes.subarray(start + 12, start + length - 4), offset + 16);
+    }
+    return length;
+  }
+
+  /** The bytes of a view: in place where they lie together, else copied to scratch memory good until the next call. */
+  viewBytes(view: number): Uint8Array {
+    if (view < BURST_SIZE) return this.frame(view);
+    this.#scratch ??= new Uint8Array(FRAME_MAX + 4);
+    return this.#scratch.subarray(0, this.copyView(view, this.#scratch, 0));
+  }
+}
+
+/** The list of all frames of a burst as they arrived: views 0 to 63. */
+export const ALL_VIEWS: Uint8Array = Uint8Array.from({ length: BURST_SIZE }, (_, i) => i);

@@ -1,0 +1,196 @@
+/**
+ * A plug over a connected datagram socket: one datagram is one frame. Both ends of the VDE protocol's data path are this
+ * (reference: unix(7), recvmmsg(2)); so is any other socket with that property.
+ */
+
+import { ALL_VIEWS, BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
+import { ReceiveVector, SendVector } from '../sys/batch.js';
+import type { Descriptor } from '../sys/descriptor.js';
+import { EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
+import { callError, ERRNO_NAMES, type VdeError } from '../sys/errors.js';
+import { loop, PURE, type Watch } from '../sys/loop.js';
+import { setSendBuffer } from '../sys/socket.js';
+import { noDrops, type Plug, type Sink } from './plug.js';
+import { FrameQueue } from './queue.js';
+
+/**
+ * Send buffer of a data socket, in bytes: about 1 400 small frames or 450 full ones wait in the kernel before our own
+ * queue begins. The kernel counts some 768 bytes for a 64-byte frame (reference: SO_SNDBUF limits such a socket).
+ */
+const SEND_BUFFER = 1 << 20;
+/** Bursts read from one end before the others get their turn. */
+const BURSTS_PER_TURN = 4;
+
+// Run to completion: a burst is worked off before the next is received, so one slab serves every datagram end.
+const burst = new Burst();
+const receiver = new ReceiveVector(burst.address, burst.stride, FRAME_MAX + 1, BURST_SIZE);
+const sender = new SendVector(BURST_SIZE * 2);
+const sending = new Uint8Array(BURST_SIZE * 2);
+
+const EAGAIN = 11;
+/** What the kernel says when the peer's socket is gone; nothing will ever arrive there again. */
+const GONE = new Set(['ECONNREFUSED', 'ENOTCONN', 'ECONNRESET', 'EPIPE', 'EBADF', 'ENOENT', 'EDESTADDRREQ']);
+
+export interface DatagramOptions {
+  name: string;
+  /** Longest frame to send. */
+  maxFrame: number;
+}
+
+/** See the head of this file. */
+export class DatagramPlug implements Plug {
+  readonly name: string;
+  readonly maxFrame: number;
+  readonly takesOffloads = false;
+  readonly drops = noDrops();
+  onLost: ((error?: VdeError) => void) | undefined;
+  onDrained: (() => void) | undefined;
+  readonly #socket: Descriptor;
+  readonly #queue = new FrameQueue();
+  #watch: Watch | undefined;
+  #sink: Sink | undefined;
+  #receiving = true;
+
+  /** Takes the socket over: it is closed with the plug. */
+  constructor(socket: Descriptor, options: DatagramOptions) {
+    this.name = options.name;
+    this.maxFrame = options.maxFrame;
+    this.#socket = socket;
+    setSendBuffer(socket, SEND_BUFFER);
+  }
+
+  get sink(): Sink | undefined {
+    return this.#sink;
+  }
+
+  set sink(sink: Sink | undefined) {
+    this.#sink = sink;
+    this.#listen();
+  }
+
+  get receiving(): boolean {
+    return this.#receiving;
+  }
+
+  set receiving(receiving: boolean) {
+    this.#receiving = receiving;
+    this.#listen();
+  }
+
+  get backlogged(): boolean {
+    return this.#queue.frames > 0;
+  }
+
+  /** Waits for exactly the events that something will be done about. */
+  #listen(): void {
+    if (this.#socket.closed) return;
+    const reading = this.#sink !== undefined && this.#receiving;
+    const events = (reading ? EPOLLIN : 0) | (this.#queue.frames > 0 ? EPOLLOUT : 0);
+    if (this.#watch !== undefined) this.#watch.events = events;
+    else if (events !== 0) this.#watch = loop().watch(this.#socket.fd, events, (ready) => this.#onReady(ready));
+  }
+
+  #onReady(events: number): boolean {
+    if (events & EPOLLOUT) this.#flush();
+    if (events & ~EPOLLOUT) this.#receive();
+    return PURE;
+  }
+
+  #receive(): void {
+    for (let turn = 0; turn < BURSTS_PER_TURN; turn++) {
+      if (this.#socket.closed || this.#sink === undefined || !this.#receiving) return;
+      const n = receiver.receive(this.#socket.fd);
+      if (n <= 0) {
+        if (n !== -EAGAIN && n < 0) this.#failed(-n, 'recvmmsg');
+        return;
+      }
+      let count = 0;
+      for (let i = 0; i < n; i++) {
+        const length = receiver.length(i);
+        if (length < FRAME_MIN) this.drops.runt++;
+        else if (length > FRAME_MAX) this.drops.oversize++;
+        else {
+          // Frames keep the slot they were received in; one that is left out is closed up by moving those after it.
+          if (count !== i) burst.bytes.copyWithin(burst.home(count), burst.home(i), burst.home(i) + length);
+          burst.setLength(count++, length);
+        }
+      }
+      burst.count = count;
+      if (count > 0) this.#sink(burst);
+      if (n < BURST_SIZE) return;
+    }
+  }
+
+  send(frames: Burst, views: Uint8Array, count: number): void {
+    if (this.#socket.closed) return;
+    const { length, iovLow, iovHigh, pieces } = frames;
+    const { maxFrame } = this;
+    if (this.#queue.frames > 0) {
+      for (let k = 0; k < count; k++) this.#enqueue(frames, views[k]);
+      return;
+    }
+    let n = 0;
+    for (let k = 0; k < count; k++) {
+      const view = views[k];
+      if (length[view] > maxFrame) {
+        this.drops.oversize++;
+        continue;
+      }
+      sending[n] = view;
+      sender.set(n++, iovLow[view], iovHigh[view], pieces[view]);
+    }
+    for (let sent = 0; sent < n; ) {
+      const taken = sender.send(this.#socket.fd, sent, n - sent);
+      if (taken > 0) {
+        sent += taken;
+      } else if (-taken === EAGAIN) {
+        for (; sent < n; sent++) this.#enqueue(frames, sending[sent]);
+        this.#listen();
+      } else if (this.#failed(-taken, 'sendmmsg')) {
+        this.drops.error += n - sent;
+        return;
+      } else {
+        this.drops.error++;
+        sent++;
+      }
+    }
+  }
+
+  #enqueue(frames: Burst, view: number): void {
+    if (frames.length[view] > this.maxFrame) this.drops.oversize++;
+    else if (!this.#queue.push(frames, view)) this.drops.full++;
+  }
+
+  #flush(): void {
+    for (;;) {
+      const error = this.#queue.flush(this.#socket.fd);
+      if (error === EAGAIN) return;
+      if (error === 0) break;
+      if (this.#failed(error, 'sendmmsg')) return;
+      this.drops.error++;
+      this.#queue.dropFirst();
+    }
+    this.#listen();
+    this.onDrained?.();
+  }
+
+  /** Tells the owner if the peer is gone for good; true then. */
+  #failed(errno: number, call: string): boolean {
+    if (!GONE.has(ERRNO_NAMES.get(errno) ?? '')) return false;
+    const { onLost } = this;
+    this.close();
+    onLost?.(callError(call, errno, this.name));
+    return true;
+  }
+
+  close(): void {
+    if (this.#socket.closed) return;
+    this.#watch?.close();
+    this.#socket.close();
+    this.#queue.clear();
+    this.onLost = undefined;
+    this.onDrained = undefined;
+  }
+}
+
+export { ALL_VIEWS };

@@ -1,0 +1,303 @@
+/**
+ * The control socket of a switch: `DIR/ctl`, where clients ask for a port (reference: VDE switch socket protocol).
+ *
+ * A client connects, sends one request and gets one address back; frames then flow over a pair of datagram sockets, and
+ * the end of the control stream is the end of the port. Nothing that a client says is believed: its socket must be a
+ * socket of its own uid, as the kernel tells both, and it is reached through a descriptor of that very file, so that the
+ * name cannot be pointed elsewhere in between.
+ */
+
+import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import type { Plug } from '../plug/plug.js';
+import { DatagramPlug } from '../plug/datagram.js';
+import { decodeRequest, encodeReply, type Request, REQUEST_MAX } from '../plug/vde-protocol.js';
+import type { Descriptor } from '../sys/descriptor.js';
+import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
+import { callError, errnoNumber, errnoText, fromNodeError, VdeError } from '../sys/errors.js';
+import { SOCKADDR_UN } from '../sys/layout.js';
+import { loop, type Watch } from '../sys/loop.js';
+import { Memory } from '../sys/memory.js';
+import {
+  AF_UNIX,
+  bindUnix,
+  type Credentials,
+  peerCredentials,
+  SOCK_DGRAM,
+  socket,
+  tryAccept,
+  tryConnectRaw,
+  tryConnectUnix,
+  tryReceive,
+  trySend,
+  unlinkQuietly,
+} from '../sys/socket.js';
+import type { ControlDirectory } from './directory.js';
+import type { Endpoint, Port } from './port.js';
+import type { Switch } from './switch.js';
+import { FRAME_MAX } from '../frame/burst.js';
+
+/** A client that has connected and said nothing for this long is sent away, in ms. */
+const HANDSHAKE_MS = 5000;
+/** Most clients that have connected but not asked yet. */
+const PENDING_MAX = 1024;
+/** Connections taken before others get their turn. */
+const ACCEPTS_PER_TURN = 64;
+/** Longest frame for a client of the C library, which would cut a longer one: libvdeplug's buffer. */
+const C_FRAME_MAX = 9234;
+/** Linux's number on every architecture; Node does not name it. */
+const O_PATH = 0o10000000;
+
+const EAGAIN = errnoNumber('EAGAIN');
+const EMFILE = errnoNumber('EMFILE');
+const ENFILE = errnoNumber('ENFILE');
+
+/** Where the switch says what it did and what it refused: one line each. */
+export type Log = (line: string) => void;
+
+const buffer = new Memory(REQUEST_MAX * 2);
+
+/** One client, from connecting to leaving. */
+class Client {
+  watch: Watch | undefined;
+  timer: NodeJS.Timeout | undefined;
+  received = Buffer.alloc(0);
+  seat: { port: Port; endpoint: Endpoint } | undefined;
+  /** Path of the switch's data socket for this client. */
+  dataPath: string | undefined;
+
+  constructor(
+    readonly stream: Descriptor,
+    readonly credentials: Credentials,
+  ) {}
+}
+
+/** See the head of this file. */
+export class ControlServer {
+  readonly #clients = new Map<number, Client>();
+  readonly #watch: Watch;
+  /** Held so that a client can be turned away when the process has run out of descriptors. */
+  #reserve = reserveDescriptor();
+  #pending = 0;
+  #closed = false;
+
+  constructor(
+    private readonly target: Switch,
+    private readonly directory: ControlDirectory,
+    private readonly log: Log,
+  ) {
+    target.onLeft = (_, endpoint) => this.#left(endpoint);
+    this.#watch = loop().watch(directory.listener.fd, EPOLLIN, () => this.#accept());
+  }
+
+  /** Clients connected, seated or not. */
+  get clientCount(): number {
+    return this.#clients.size;
+  }
+
+  #accept(): undefined {
+    for (let turn = 0; turn < ACCEPTS_PER_TURN && !this.#closed; turn++) {
+      const stream = tryAccept(this.directory.listener);
+      if (typeof stream !== 'number') this.#welcome(stream);
+      else if (stream === EMFILE || stream === ENFILE) this.#turnAway(stream);
+      else if (stream === EAGAIN) return;
+    }
+  }
+
+  /** With no descriptor left, a connection is taken with the one held back, and closed: better told than left waiting. */
+  #turnAway(error: number): void {
+    if (this.#reserve < 0) return;
+    closeSync(this.#reserve);
+    const stream = tryAccept(this.directory.listener);
+    if (typeof stream !== 'number') stream.close();
+    this.#reserve = reserveDescriptor();
+    this.log(`client refused: ${errnoText(error)} (raise the limit with ulimit -n)`);
+  }
+
+  #welcome(stream: Descriptor): void {
+    if (this.#pending >= PENDING_MAX) {
+      stream.close();
+      this.log(`client refused: ${PENDING_MAX} others have connected and not asked for a port yet`);
+      return;
+    }
+    const client = new Client(stream, peerCredentials(stream));
+    this.#clients.set(stream.fd, client);
+    this.#pending++;
+    client.watch = loop().watch(stream.fd, EPOLLIN | EPOLLRDHUP, (events) => this.#onReady(client, events));
+    client.timer = setTimeout(() => {
+      const { length } = client.received;
+      this.#refuse(client, length === 0 ? 'no request' : problem(client.received), `within ${HANDSHAKE_MS / 1000} s`);
+    }, HANDSHAKE_MS);
+  }
+
+  #onReady(client: Client, events: number): undefined {
+    if (client.seat === undefined && events & EPOLLIN) this.#read(client);
+    else if (events & ~EPOLLIN) this.#drop(client);
+  }
+
+  #read(client: Client): void {
+    const n = tryReceive(client.stream, buffer);
+    if (n === -EAGAIN) return;
+    if (n <= 0) {
+      if (client.received.length > 0) this.#refuse(client, problem(client.received));
+      else this.#drop(client);
+      return;
+    }
+    client.received = Buffer.concat([client.received, buffer.bytes.subarray(0, n)]);
+    if (client.received.length > REQUEST_MAX) {
+      this.#refuse(client, `request of ${client.received.length} bytes, at most ${REQUEST_MAX} allowed`);
+      return;
+    }
+    const request = decodeRequest(client.received);
+    if ('error' in request) {
+      if (!request.incomplete) this.#refuse(client, request.error);
+      return;
+    }
+    try {
+      this.#seat(client, request);
+    } catch (error) {
+      if (!(error instanceof VdeError)) throw error;
+      this.#refuse(client, error.message);
+    }
+  }
+
+  #refuse(client: Client, reason: string, detail = ''): void {
+    const { pid, uid } = client.credentials;
+    this.log(`client refused (pid ${pid}, uid ${uid}): ${reason}${detail && ` ${detail}`}`);
+    this.#drop(client);
+  }
+
+  /** Reaches the client's data socket and gives it a port. */
+  #seat(client: Client, request: Request): void {
+    const data = socket(AF_UNIX, SOCK_DGRAM, 'data socket');
+    let plug: Plug | undefined;
+    let dataPath: string | undefined;
+    try {
+      const user = request.path === undefined ? undefined : connectToClient(data, request.path, client.credentials);
+      if (user === undefined) {
+        throw new VdeError({ code: 'EINVAL', subject: 'request', cause: 'it names no data socket' });
+      }
+      plug = new DatagramPlug(data, {
+        name: request.description,
+        maxFrame: Math.min(request.extension?.maxFrame ?? C_FRAME_MAX, FRAME_MAX),
+      });
+      const port = this.target.attach(plug, {
+        port: request.port,
+        id: client.stream.fd,
+        module: 'unix prog',
+        description: request.description,
+        user,
+      });
+      const endpoint = port.endpoints[0];
+      client.seat = { port, endpoint };
+      client.received = Buffer.alloc(0);
+      this.#settle(client);
+      dataPath = this.directory.dataPath(port.number, data.fd);
+      client.dataPath = dataPath;
+      unlinkQuietly(dataPath);
+      bindUnix(data, dataPath);
+      this.directory.protectDataSocket(dataPath, user);
+      this.#answer(client, encodeReply(dataPath, request.extension && { maxFrame: FRAME_MAX }));
+    } catch (error) {
+      if (plug === undefined) data.close();
+      else plug.close();
+      throw error;
+    }
+  }
+
+  #answer(client: Client, reply: Buffer): void {
+    buffer.bytes.set(reply);
+    const n = trySend(client.stream, buffer, reply.length);
+    if (n !== reply.length) throw callError('send', n < 0 ? -n : EAGAIN, 'answer to the client');
+    // From here on the stream is only listened to for its end. What a client says on it is left unread.
+    if (client.watch) client.watch.events = EPOLLRDHUP;
+  }
+
+  /** The client is no longer a pending one. */
+  #settle(client: Client): void {
+    if (client.timer === undefined) return;
+    clearTimeout(client.timer);
+    client.timer = undefined;
+    this.#pending--;
+  }
+
+  /** The switch has let go of an endpoint: so do we of its client. */
+  #left(endpoint: Endpoint): void {
+    const client = this.#clients.get(endpoint.id);
+    if (client?.seat?.endpoint === endpoint) this.#drop(client);
+  }
+
+  #drop(client: Client): void {
+    if (client.stream.closed) return;
+    this.#settle(client);
+    this.#clients.delete(client.stream.fd);
+    client.watch?.close();
+    client.stream.close();
+    if (client.dataPath !== undefined) unlinkQuietly(client.dataPath);
+    if (client.seat) this.target.detach(client.seat.port, client.seat.endpoint);
+  }
+
+  /** Sends everybody away and stops to listen. The directory stays its owner's. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#watch.close();
+    for (const client of this.#clients.values()) this.#drop(client);
+    if (this.#reserve >= 0) closeSync(this.#reserve);
+  }
+}
+
+function reserveDescriptor(): number {
+  try {
+    return openSync('/dev/null', 'r');
+  } catch {
+    return -1;
+  }
+}
+
+function problem(received: Buffer): string {
+  const request = decodeRequest(received);
+  return 'error' in request ? request.error : 'no request';
+}
+
+/**
+ * Connects `data` to the socket that a request names.
+ * @returns the uid that the endpoint belongs to, -1 for an abstract socket, whose owner nobody knows.
+ * @throws VdeError if it is no socket, not the client's own or not to be reached.
+ */
+function connectToClient(data: Descriptor, path: Buffer, credentials: Credentials): number {
+  if (path[0] === 0) {
+    const address = new Memory(SOCKADDR_UN.size);
+    address.view.setUint16(0, AF_UNIX, true);
+    address.bytes.set(path, SOCKADDR_UN.path);
+    const error = tryConnectRaw(data, address, 0, SOCKADDR_UN.size);
+    if (error !== 0) throw callError('connect', error, `@${path.subarray(1).toString().replaceAll('\0', '')}`);
+    return -1;
+  }
+  const name = path.toString();
+  let fd: number;
+  try {
+    fd = openSync(path, O_PATH | constants.O_NOFOLLOW);
+  } catch (error) {
+    throw fromNodeError(error, name);
+  }
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isSocket()) throw new VdeError({ code: 'ENOTSOCK', subject: name, cause: 'not a socket' });
+    if (stat.uid !== credentials.uid && credentials.uid !== 0) {
+      throw new VdeError({
+        code: 'EPERM',
+        subject: name,
+        cause: `socket of uid ${stat.uid}, not of the client, whose uid is ${credentials.uid}`,
+      });
+    }
+    const error = tryConnectUnix(data, `/proc/self/fd/${fd}`);
+    if (error !== 0) {
+      const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
+      throw callError('connect', error, name, `the client's socket has mode ${mode} and owner ${stat.uid}`);
+    }
+    return stat.uid;
+  } finally {
+    closeSync(fd);
+  }
+}
+

@@ -1,0 +1,184 @@
+/**
+ * The directory of a switch: made, taken over from a dead one or refused because of a live one, and cleaned up
+ * (reference: VDE switch socket protocol, sections 1, 5 and 6).
+ *
+ * Nothing of a live switch is touched: whether somebody answers is asked before any mode or owner changes, under a lock
+ * on the directory, so that of two switches that start at once one wins and the other is told so.
+ */
+
+import { chmodSync, chownSync, closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { Descriptor } from '../sys/descriptor.js';
+import { fromNodeError, VdeError } from '../sys/errors.js';
+import { lockFile } from '../sys/file.js';
+import { AF_UNIX, bindUnix, checkUnixPath, listen, probeUnix, SOCK_DGRAM, SOCK_STREAM, socket, unlinkQuietly } from '../sys/socket.js';
+
+/** Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn. */
+const BACKLOG = 4096;
+/** `PPP.F` of a switch and `.PPPPP-SSSSS` of a client. */
+const DATA_SOCKET = /^(\d{3,5}\.\d+|\.\d{5,}-\d{5})$/;
+/** Longest name that a data socket may get: port, dot, descriptor. */
+const LONGEST_NAME = '/.0000000-00000';
+
+export interface DirectoryOptions {
+  /** Permissions of the sockets (`--mode`). */
+  mode?: number;
+  /** Permissions of the directory (`--dirmode`). */
+  directoryMode?: number;
+  /** Gid of directory and sockets (`--group`). */
+  group?: number;
+}
+
+/** The permissions that two optional settings stand for (reference: section 5). */
+export function permissions(options: DirectoryOptions): { mode: number; directoryMode: number } {
+  const { mode, directoryMode } = options;
+  if (mode === undefined) return { mode: directoryMode === undefined ? 0o600 : directoryMode & 0o666, directoryMode: directoryMode ?? 0o2700 };
+  // Whoever may read or write the sockets must be able to enter the directory.
+  const enter = ((mode & 0o444) >> 2) | ((mode & 0o222) >> 1);
+  return { mode, directoryMode: directoryMode ?? (0o2000 | mode | enter) };
+}
+
+/** A switch's directory with its listening `ctl`. */
+export class ControlDirectory {
+  #closed = false;
+
+  private constructor(
+    /** Absolute and free of symbolic links: what clients are told. */
+    readonly path: string,
+    readonly listener: Descriptor,
+    /** Permissions of the data sockets. */
+    readonly mode: number,
+    readonly group: number | undefined,
+  ) {}
+
+  /**
+   * Makes the directory or takes it over, and listens in it.
+   * @throws VdeError `EADDRINUSE` if a switch runs there; what the kernel says if it cannot be made.
+   */
+  static open(directory: string, options: DirectoryOptions = {}): ControlDirectory {
+    const path = absolute(directory);
+    checkUnixPath(path + LONGEST_NAME);
+    const { mode, directoryMode } = permissions(options);
+    const made = makeDirectory(path);
+    const lock = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    let listener: Descriptor | undefined;
+    try {
+      lockFile(lock, path);
+      const ctl = join(path, 'ctl');
+      clearWay(ctl, path);
+      protect(path, directoryMode, options.group);
+      removeDead(path);
+      listener = socket(AF_UNIX, SOCK_STREAM, ctl);
+      bindUnix(listener, ctl);
+      listen(listener, BACKLOG);
+      protect(ctl, mode, options.group);
+      return new ControlDirectory(path, listener, mode, options.group);
+    } catch (error) {
+      if (listener !== undefined) {
+        listener.close();
+        unlinkQuietly(join(path, 'ctl'));
+      }
+      if (made) removeEmpty(path);
+      throw error;
+    } finally {
+      closeSync(lock);
+    }
+  }
+
+  /** Path of the data socket for a client at a port; `fd` only makes it unique. */
+  dataPath(port: number, fd: number): string {
+    return join(this.path, `${String(port).padStart(3, '0')}.${fd}`);
+  }
+
+  /** Sets mode and owner of a data socket. A switch of root's gives it to the client's user alone. */
+  protectDataSocket(path: string, user: number): void {
+    const root = process.geteuid?.() === 0 && user >= 0;
+    protect(path, root ? this.mode & 0o700 : this.mode, this.group, root ? user : undefined);
+  }
+
+  /** Stops to listen and removes everything that is a switch's. Idempotent. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.listener.close();
+    unlinkQuietly(join(this.path, 'ctl'));
+    removeDead(this.path);
+    removeEmpty(this.path);
+  }
+}
+
+function absolute(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch {
+    // Not there yet: then its parent must be.
+  }
+  try {
+    return join(realpathSync(dirname(directory)), basename(directory));
+  } catch (error) {
+    throw fromNodeError(error, directory, 'its parent directory must exist');
+  }
+}
+
+/** True if the directory was not there before. */
+function makeDirectory(path: string): boolean {
+  try {
+    mkdirSync(path, 0o700);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fromNodeError(error, path);
+  }
+  if (lstatSync(path).isDirectory()) return false;
+  throw new VdeError({ code: 'ENOTDIR', subject: path, cause: 'there is a file of that name', remedy: 'choose another directory' });
+}
+
+/** Removes a dead switch's `ctl`. */
+function clearWay(ctl: string, path: string): void {
+  const state = probeUnix(ctl, SOCK_STREAM);
+  if (state === 'alive') {
+    throw new VdeError({
+      code: 'EADDRINUSE',
+      subject: ctl,
+      cause: 'Address already in use',
+      remedy: `a switch is running in ${path}: stop it, or give this one another directory`,
+    });
+  }
+  if (state === 'foreign') {
+    throw new VdeError({ code: 'EEXIST', subject: ctl, cause: 'a file that is no socket', remedy: 'remove it, or choose another directory' });
+  }
+  if (state === 'stale') unlinkQuietly(ctl);
+}
+
+/** Removes data sockets that nobody has open, of a switch or of clients that were killed. */
+function removeDead(path: string): void {
+  let names: string[];
+  try {
+    names = readdirSync(path);
+  } catch {
+    return; // Gone, or not readable any more: nothing of ours can be left in it.
+  }
+  for (const name of names) {
+    const file = join(path, name);
+    if (DATA_SOCKET.test(name) && probeUnix(file, SOCK_DGRAM) === 'stale') unlinkQuietly(file);
+  }
+}
+
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // Not empty: what is in it is somebody else's.
+  }
+}
+
+function protect(path: string, mode: number, group: number | undefined, user?: number): void {
+  try {
+    if (group !== undefined || user !== undefined) {
+      const stat = lstatSync(path);
+      chownSync(path, user ?? stat.uid, group ?? stat.gid);
+    }
+    chmodSync(path, mode);
+  } catch (error) {
+    throw fromNodeError(error, path);
+  }
+}

@@ -1,0 +1,87 @@
+/** A port of the switch: a number, the plugs seated in it, what it counts, and what waits for it in this burst. */
+
+import { BURST_SIZE } from '../frame/burst.js';
+import { noDrops, type Drops, type Plug } from '../plug/plug.js';
+
+/** As a port's untagged VLAN: untagged frames are refused. */
+export const NO_VLAN = 4095;
+
+/** A plug seated in a port, and what the console shows of it. */
+export interface Endpoint {
+  /** Number that the console names it by. */
+  readonly id: number;
+  readonly plug: Plug;
+  /** `unix prog` for a client of the control socket, `tuntap` for a tap of the switch's own. */
+  readonly module: string;
+  description: string | undefined;
+}
+
+/** Frames and bytes in one direction. 64-bit floats: exact up to 2^53. */
+export interface Counters {
+  frames: number;
+  bytes: number;
+}
+
+/** Why a port dropped frames that had arrived at it, in frames. */
+export interface InputDrops {
+  /** Malformed: shorter than its own headers. */
+  malformed: number;
+  /** In a VLAN that the port is not a member of. */
+  vlan: number;
+  /** The port is discarding (spanning tree). */
+  blocked: number;
+  /** Addressed to a station behind the port it came from. */
+  hairpin: number;
+}
+
+/** See the head of this file. */
+export class Port {
+  /** Newest first, as the console lists them. Replaced, never changed in place: it may be walked while one leaves. */
+  endpoints: readonly Endpoint[] = [];
+  /** VLAN of untagged frames; `NO_VLAN` refuses them. */
+  untaggedVlan = 0;
+  /** False if it was made by hand: then no client gets it unless it asks by number. */
+  allocatable = true;
+  /** Uid of the clients that hold the port, -1 if none is known. */
+  currentUser = -1;
+  readonly input: Counters = { frames: 0, bytes: 0 };
+  readonly output: Counters = { frames: 0, bytes: 0 };
+  readonly inputDrops: InputDrops = { malformed: 0, vlan: 0, blocked: 0, hairpin: 0 };
+  /** Drops of plugs that have left. */
+  readonly #departed: Drops = noDrops();
+  /** Views of the burst in hand that go out here. A frame goes to a port once, so a burst's worth is enough. */
+  readonly views = new Uint8Array(BURST_SIZE);
+  viewCount = 0;
+
+  constructor(readonly number: number) {}
+
+  get active(): boolean {
+    return this.endpoints.length > 0;
+  }
+
+  /** Frames dropped at the port's plugs, by reason, those that have left included. */
+  get drops(): Drops {
+    const sum = { ...this.#departed };
+    for (const { plug } of this.endpoints) addDrops(sum, plug.drops);
+    return sum;
+  }
+
+  /** Keeps what a leaving plug counted. */
+  retire(plug: Plug): void {
+    addDrops(this.#departed, plug.drops);
+  }
+
+  resetCounters(): void {
+    for (const counters of [this.input, this.output]) {
+      counters.frames = 0;
+      counters.bytes = 0;
+    }
+  }
+}
+
+function addDrops(sum: Drops, drops: Readonly<Drops>): void {
+  sum.full += drops.full;
+  sum.oversize += drops.oversize;
+  sum.runt += drops.runt;
+  sum.error += drops.error;
+}

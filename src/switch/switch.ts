@@ -1,0 +1,300 @@
+/**
+ * The switch: bursts in, per-egress lists of views out (docs/design.md, "bursts, run to completion").
+ *
+ * A burst that arrives at a port is classified frame by frame (VLAN, learning, lookup); each egress collects the views
+ * that go to it; then each egress sends its list with one call. Nothing is allocated per frame. Consecutive frames of the
+ * same conversation reuse the previous frame's decision.
+ *
+ * The rules are those of the reference (forwarding rules, sections 1 to 4) with IEEE 802.1Q names.
+ */
+
+import { BURST_SIZE, type Burst, FRAME_MIN } from '../frame/burst.js';
+import type { Plug } from '../plug/plug.js';
+import { VdeError } from '../sys/errors.js';
+import { type Endpoint, NO_VLAN, Port } from './port.js';
+import { ForwardingTable } from './table.js';
+import { NOT_MEMBER, TAGGED, UNTAGGED, Vlan } from './vlan.js';
+
+/** Ports of a switch unless told otherwise. */
+export const DEFAULT_PORTS = 32;
+/** Most ports that a switch may have. */
+export const PORTS_MAX = 4096;
+
+// 0x8100 in network order, as a little-endian load of those two bytes gives it.
+const TAG = 0x0081;
+/** A tagged frame: Ethernet header and tag. */
+const TAGGED_MIN = 18;
+const NO_DECISION = -2;
+const FLOOD = -1;
+
+export interface SwitchOptions {
+  /** Ports 1 to `ports`; port 0 exists beside them. */
+  ports?: number;
+  /** Whether every frame goes to every port. */
+  hub?: boolean;
+  /** Whole seconds since the switch began. */
+  now: () => number;
+  /** Source of chance in [0, 1). */
+  random: () => number;
+}
+
+/** Asks for a seat in a switch. */
+export interface Seat {
+  /** Port wanted; undefined for any free one. */
+  port?: number;
+  /** Number that the console names the endpoint by. */
+  id: number;
+  module: string;
+  description?: string;
+  /** Uid of the client, -1 if unknown. */
+  user: number;
+}
+
+/** See the head of this file. */
+export class Switch {
+  readonly table: ForwardingTable;
+  readonly ports: (Port | undefined)[];
+  readonly vlans = new Map<number, Vlan>();
+  hub: boolean;
+  /** Called when an endpoint has left, whoever caused it. */
+  onLeft: ((port: Port, endpoint: Endpoint) => void) | undefined;
+  readonly #now: () => number;
+  readonly #touched: Port[] = [];
+  /** Active ports, for hub mode. */
+  #active: readonly Port[] = [];
+
+  constructor(options: SwitchOptions) {
+    const count = (options.ports ?? DEFAULT_PORTS) + 1;
+    this.ports = new Array(count).fill(undefined);
+    this.table = new ForwardingTable(PORTS_MAX + 1, options.random);
+    this.hub = options.hub ?? false;
+    this.#now = options.now;
+    this.vlans.set(0, new Vlan(0, PORTS_MAX + 1));
+  }
+
+  /** Highest port number. */
+  get portCount(): number {
+    return this.ports.length - 1;
+  }
+
+  /** Seconds since the switch began. */
+  get uptime(): number {
+    return this.#now();
+  }
+
+  /** Forgets old addresses; to be called about once in two seconds. */
+  sweep(): void {
+    this.table.sweep(this.#now());
+  }
+
+  /**
+   * Seats a plug in a port and starts to forward for it.
+   * @throws VdeError `EADDRNOTAVAIL` no such port, `EADDRINUSE` another user's, `ENOSPC` none free.
+   */
+  attach(plug: Plug, seat: Seat): Port {
+    const port = seat.port === undefined ? this.#freePort() : this.#portForUser(seat.port, seat.user);
+    const first = !port.active;
+    const endpoint: Endpoint = { id: seat.id, plug, module: seat.module, description: seat.description };
+    port.endpoints = [endpoint, ...port.endpoints];
+    if (first) {
+      port.currentUser = seat.user;
+      this.#refresh();
+    }
+    plug.onLost = () => this.detach(port, endpoint);
+    plug.sink = (burst) => this.input(port, burst);
+    return port;
+  }
+
+  #freePort(): Port {
+    for (let number = 1; number < this.ports.length; number++) {
+      const port = this.ports[number];
+      if (port === undefined) return this.#create(number);
+      if (!port.active && port.allocatable) return port;
+    }
+    throw new VdeError({
+      code: 'ENOSPC',
+      subject: 'switch',
+      cause: `no free port among its ${this.portCount}`,
+      remedy: 'start it with a larger -n',
+    });
+  }
+
+  #portForUser(number: number, user: number): Port {
+    if (number < 0 || number > this.portCount) {
+      throw new VdeError({
+        code: 'EADDRNOTAVAIL',
+        subject: `port ${number}`,
+        cause: `no such port, this switch has 0 to ${this.portCount}`,
+      });
+    }
+    const port = this.ports[number] ?? this.#create(number);
+    if (port.active && port.currentUser !== user) {
+      throw new VdeError({ code: 'EADDRINUSE', subject: `port ${number}`, cause: `held by uid ${port.currentUser}` });
+    }
+    return port;
+  }
+
+  #create(number: number): Port {
+    const port = new Port(number);
+    this.ports[number] = port;
+    const vlan = this.vlans.get(port.untaggedVlan) as Vlan;
+    vlan.member[number] = UNTAGGED;
+    return port;
+  }
+
+  /** Takes an endpoint out and closes its plug. Idempotent. */
+  detach(port: Port, endpoint: Endpoint): void {
+    if (!port.endpoints.includes(endpoint)) return;
+    port.endpoints = port.endpoints.filter((other) => other !== endpoint);
+    port.retire(endpoint.plug);
+    endpoint.plug.close();
+    if (!port.active) {
+      this.table.flushPort(port.number);
+      port.currentUser = -1;
+      this.#refresh();
+    }
+    this.onLeft?.(port, endpoint);
+  }
+
+  /** Detaches everything. */
+  close(): void {
+    for (const port of this.ports) {
+      for (const endpoint of port?.endpoints ?? []) this.detach(port as Port, endpoint);
+    }
+  }
+
+  #refresh(): void {
+    this.#active = this.ports.filter((port): port is Port => port?.active === true);
+    for (const vlan of this.vlans.values()) vlan.refresh(this.ports);
+  }
+
+  /** Forwards a burst that arrived at a port. */
+  input(port: Port, burst: Burst): void {
+    if (this.hub) this.#repeat(port, burst);
+    else this.#forward(port, burst);
+    this.#flush(burst);
+  }
+
+  /** Hub mode: everything goes everywhere, untouched. */
+  #repeat(port: Port, burst: Burst): void {
+    const { count, length } = burst;
+    let bytes = 0;
+    for (let slot = 0; slot < count; slot++) bytes += length[slot];
+    port.input.frames += count;
+    port.input.bytes += bytes;
+    for (const egress of this.#active) {
+      if (egress === port) continue;
+      for (let slot = 0; slot < count; slot++) this.#push(egress, slot);
+    }
+  }
+
+  #forward(port: Port, burst: Burst): void {
+    const { count, length, start, words, shorts } = burst;
+    const { table } = this;
+    const now = this.#now();
+    const drops = port.inputDrops;
+    // The previous frame's conversation and what was decided about it.
+    let last0 = 0;
+    let last1 = 0;
+    let last2 = 0;
+    let lastVlan = -1;
+    let decision = NO_DECISION;
+    let vlan: Vlan | undefined;
+    let bytes = 0;
+    for (let slot = 0; slot < count; slot++) {
+      const size = length[slot];
+      bytes += size;
+      if (size < FRAME_MIN) {
+        drops.malformed++;
+        continue;
+      }
+      const word = start[slot] >>> 2;
+      // Bytes 0-3 | 4-5 and 6-7 | 8-11: destination, then source.
+      const w0 = words[word];
+      const w1 = words[word + 1];
+      const w2 = words[word + 2];
+      const tagged = shorts[(word << 1) + 6] === TAG;
+      let id = port.untaggedVlan;
+      if (tagged) {
+        if (size < TAGGED_MIN) {
+          drops.malformed++;
+          continue;
+        }
+        const tci = shorts[(word << 1) + 7];
+        id = ((tci & 0x0f) << 8) | (tci >>> 8);
+      }
+      if (id !== lastVlan || w0 !== last0 || w1 !== last1 || w2 !== last2) {
+        last0 = w0;
+        last1 = w1;
+        last2 = w2;
+        lastVlan = id;
+        decision = NO_DECISION;
+        vlan = id === NO_VLAN ? undefined : this.vlans.get(id);
+        if (vlan !== undefined && vlan.member[port.number] !== NOT_MEMBER && vlan.discarding[port.number] === 0) {
+          // The lowest bit of an address's first byte marks a group address, which is never a source.
+          if ((w1 & 0x0001_0000) === 0) table.learn((w1 >>> 16) | (w2 << 16), w2 >>> 16, id, port.number, now);
+          decision = w0 & 1 ? FLOOD : table.lookup(w0, w1 & 0xffff, id, now);
+        }
+      }
+      if (decision === FLOOD) {
+        for (const egress of (vlan as Vlan).flood) {
+          if (egress !== port) this.#egress(egress, vlan as Vlan, burst, slot, tagged);
+        }
+      } else if (decision >= 0) {
+        const egress = this.ports[decision];
+        if (egress === port) drops.hairpin++;
+        else if (egress?.active) this.#egress(egress, vlan as Vlan, burst, slot, tagged);
+      } else if (vlan !== undefined && vlan.member[port.number] !== NOT_MEMBER) {
+        drops.blocked++;
+      } else {
+        drops.vlan++;
+      }
+    }
+    port.input.frames += count;
+    port.input.bytes += bytes;
+  }
+
+  /** Sends a frame out at a port in the form that its membership asks for. */
+  #egress(egress: Port, vlan: Vlan, burst: Burst, slot: number, tagged: boolean): void {
+    const wantsTag = vlan.member[egress.number] === TAGGED;
+    if (wantsTag === tagged) this.#push(egress, slot);
+    else this.#push(egress, this.#retagged[slot] ? BURST_SIZE + slot : this.#retag(burst, slot, vlan.id, tagged));
+  }
+
+  /** 1 for each slot of the burst in hand whose second view has been made. */
+  readonly #retagged = new Uint8Array(BURST_SIZE);
+  #anyRetagged = false;
+
+  #retag(burst: Burst, slot: number, vlan: number, tagged: boolean): number {
+    this.#retagged[slot] = 1;
+    this.#anyRetagged = true;
+    return burst.retag(slot, vlan, tagged);
+  }
+
+  #push(egress: Port, view: number): void {
+    const n = egress.viewCount;
+    if (n === 0) this.#touched.push(egress);
+    egress.views[n] = view;
+    egress.viewCount = n + 1;
+  }
+
+  /** Gives each egress its list. */
+  #flush(burst: Burst): void {
+    const touched = this.#touched;
+    const { length } = burst;
+    for (let i = 0; i < touched.length; i++) {
+      const { views, viewCount, endpoints, output } = touched[i];
+      touched[i].viewCount = 0;
+      let bytes = 0;
+      for (let k = 0; k < viewCount; k++) bytes += length[views[k]];
+      output.frames += viewCount;
+      output.bytes += bytes;
+      for (let e = 0; e < endpoints.length; e++) endpoints[e].plug.send(burst, views, viewCount);
+    }
+    touched.length = 0;
+    if (this.#anyRetagged) {
+      this.#retagged.fill(0);
+      this.#anyRetagged = false;
+    }
+  }
+}

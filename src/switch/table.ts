@@ -1,0 +1,220 @@
+/**
+ * The forwarding table: (MAC address, VLAN) -> port, with the time each was last seen (IEEE 802.1Q, 8.8).
+ *
+ * An open-addressing hash table with linear probing in one typed array: a lookup touches one cache line. An entry is four
+ * words: address bytes 0-3, address bytes 4-5 with the VLAN above them, port + 1 (0: empty), last seen. Deletion shifts
+ * back what follows, so there are no tombstones. The hash is seeded: nobody can prepare addresses that collide.
+ *
+ * Addresses are passed as the two words that a frame is read with: `low` is bytes 0-3 as a signed word and `high` bytes
+ * 4-5, in the order that a little-endian load gives.
+ */
+
+/** Words of an entry. */
+const ENTRY = 4;
+const FIRST_SLOTS = 1024;
+
+/** Most addresses in a table. */
+export const TABLE_MAX = 1 << 18;
+/** Most addresses learned at one port, so that one flooding client leaves room for the others. */
+export const PORT_MAX = 1 << 17;
+
+/** An entry, for people: `address` as its six bytes. */
+export interface TableEntry {
+  address: Uint8Array;
+  vlan: number;
+  port: number;
+  /** Seconds, of the switch's clock. */
+  lastSeen: number;
+}
+
+/** See the head of this file. */
+export class ForwardingTable {
+  #words = new Int32Array(FIRST_SLOTS * ENTRY);
+  #mask = FIRST_SLOTS - 1;
+  #count = 0;
+  readonly #perPort: Uint32Array;
+  readonly #seed: number;
+  /** Seconds after which an address that was not seen is forgotten. */
+  expire = 100;
+  /** Seconds that an address must have been silent at its port before it may move to another. */
+  minPersistence = 3;
+  /** Addresses that were not learned because the table, or their port's share of it, was full. */
+  refused = 0;
+  /** Times that an address was seen at a port other than its own. */
+  moved = 0;
+
+  /**
+   * @param ports how many ports there may be.
+   * @param random source of the hash seed, in [0, 1).
+   */
+  constructor(ports: number, random: () => number) {
+    this.#perPort = new Uint32Array(ports);
+    this.#seed = Math.floor(random() * 0x1_0000_0000) >>> 0;
+  }
+
+  /** Addresses known, those past their time included until the next sweep. */
+  get size(): number {
+    return this.#count;
+  }
+
+  #slot(low: number, high: number): number {
+    let h = Math.imul(low ^ this.#seed, 0x9e3779b1);
+    h ^= h >>> 15;
+    h = Math.imul(h ^ high, 0x85ebca6b);
+    h ^= h >>> 13;
+    return (Math.imul(h, 0xc2b2ae35) >>> 8) & this.#mask;
+  }
+
+  /** Offset of the entry of a key, or of the empty one where it would go. */
+  #find(low: number, high: number): number {
+    const words = this.#words;
+    const mask = this.#mask;
+    let slot = this.#slot(low, high);
+    for (;;) {
+      const at = slot * ENTRY;
+      if (words[at + 2] === 0 || (words[at] === low && words[at + 1] === high)) return at;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  /** The port of an address, or -1 if it is unknown or past its time. */
+  lookup(low: number, high: number, vlan: number, now: number): number {
+    const at = this.#find(low, high | (vlan << 16));
+    const port = this.#words[at + 2];
+    if (port === 0 || this.#words[at + 3] + this.expire < now) return -1;
+    return port - 1;
+  }
+
+  /**
+   * Notes that an address was seen at a port. An address that moves is believed only if it has been silent for more than
+   * `minPersistence` seconds (reference: forwarding rules, "known, other port").
+   */
+  learn(low: number, high: number, vlan: number, port: number, now: number): void {
+    const key = high | (vlan << 16);
+    const at = this.#find(low, key);
+    const words = this.#words;
+    const known = words[at + 2];
+    if (known === port + 1) {
+      if (words[at + 3] !== now) words[at + 3] = now;
+      return;
+    }
+    if (known !== 0) {
+      const lastSeen = words[at + 3];
+      if (lastSeen + this.expire >= now) {
+        this.moved++;
+        if (now - lastSeen <= this.minPersistence) return;
+      }
+      if (this.#perPort[port] >= PORT_MAX) {
+        this.refused++;
+        return;
+      }
+      this.#perPort[known - 1]--;
+      this.#perPort[port]++;
+      words[at + 2] = port + 1;
+      words[at + 3] = now;
+      return;
+    }
+    if (this.#count >= TABLE_MAX || this.#perPort[port] >= PORT_MAX) {
+      this.refused++;
+      return;
+    }
+    words[at] = low;
+    words[at + 1] = key;
+    words[at + 2] = port + 1;
+    words[at + 3] = now;
+    this.#perPort[port]++;
+    if (++this.#count * 2 > this.#mask) this.#resize((this.#mask + 1) * 2);
+  }
+
+  #resize(slots: number): void {
+    const old = this.#words;
+    this.#words = new Int32Array(slots * ENTRY);
+    this.#mask = slots - 1;
+    for (let at = 0; at < old.length; at += ENTRY) {
+      if (old[at + 2] === 0) continue;
+      const to = this.#find(old[at], old[at + 1]);
+      this.#words.set(old.subarray(at, at + ENTRY), to);
+    }
+  }
+
+  /** Empties the entry at an offset and closes the gap. */
+  #remove(at: number): void {
+    const words = this.#words;
+    const mask = this.#mask;
+    this.#perPort[words[at + 2] - 1]--;
+    this.#count--;
+    let gap = at / ENTRY;
+    let slot = gap;
+    for (;;) {
+      slot = (slot + 1) & mask;
+      const from = slot * ENTRY;
+      if (words[from + 2] === 0) break;
+      // An entry may fill the gap unless its home lies behind the gap (cyclically, in (gap, slot]).
+      const home = this.#slot(words[from], words[from + 1]);
+      if (((slot - home) & mask) < ((slot - gap) & mask)) continue;
+      words.copyWithin(gap * ENTRY, from, from + ENTRY);
+      gap = slot;
+    }
+    words[gap * ENTRY + 2] = 0;
+  }
+
+  /** Removes every entry that `unwanted` says so of. Returns how many. */
+  #removeWhere(unwanted: (words: Int32Array, at: number) => boolean): number {
+    const words = this.#words;
+    const slots = this.#mask + 1;
+    // Beginning behind an empty slot, a removal only pulls up entries that have not been looked at yet.
+    let first = 0;
+    while (words[first * ENTRY + 2] !== 0) first++;
+    let removed = 0;
+    for (let step = 1; step < slots; ) {
+      const at = ((first + step) & this.#mask) * ENTRY;
+      if (words[at + 2] !== 0 && unwanted(words, at)) {
+        this.#remove(at);
+        removed++;
+      } else {
+        step++;
+      }
+    }
+    return removed;
+  }
+
+  /** Forgets what was not seen for `expire` seconds. */
+  sweep(now: number): number {
+    const oldest = now - this.expire;
+    const removed = this.#count === 0 ? 0 : this.#removeWhere((words, at) => words[at + 3] < oldest);
+    if (this.#mask + 1 > FIRST_SLOTS && this.#count * 16 < this.#mask) this.#resize((this.#mask + 1) / 2);
+    return removed;
+  }
+
+  /** Forgets all addresses of a port, in one VLAN or in all. */
+  flushPort(port: number, vlan?: number): void {
+    if (this.#perPort[port] === 0) return;
+    this.#removeWhere((words, at) => words[at + 2] === port + 1 && (vlan === undefined || words[at + 1] >>> 16 === vlan));
+  }
+
+  /** Forgets all addresses of a VLAN. */
+  flushVlan(vlan: number): void {
+    this.#removeWhere((words, at) => words[at + 1] >>> 16 === vlan);
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#words = new Int32Array(FIRST_SLOTS * ENTRY);
+    this.#mask = FIRST_SLOTS - 1;
+    this.#count = 0;
+    this.#perPort.fill(0);
+  }
+
+  /** All entries that are not past their time, in no particular order. */
+  *entries(now: number): Generator<TableEntry> {
+    const words = this.#words;
+    for (let at = 0; at < words.length; at += ENTRY) {
+      if (words[at + 2] === 0 || words[at + 3] + this.expire < now) continue;
+      const address = new Uint8Array(6);
+      const view = new DataView(address.buffer);
+      view.setInt32(0, words[at], true);
+      view.setUint16(4, words[at + 1] & 0xffff, true);
+      yield { address, vlan: words[at + 1] >>> 16, port: words[at + 2] - 1, lastSeen: words[at + 3] };
+    }
+  }
+}

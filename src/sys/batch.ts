@@ -1,0 +1,90 @@
+/**
+ * Bursts of datagrams with one system call: recvmmsg(2) and sendmmsg(2).
+ *
+ * The headers are built once. A `ReceiveVector` points at the slots of a slab; a `SendVector` is pointed, per message,
+ * at whatever iovecs the sender has prepared.
+ */
+
+import { errno, native } from './ffi.js';
+import { IOVEC, MMSGHDR, MSGHDR } from './layout.js';
+import { Memory } from './memory.js';
+import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC } from './socket.js';
+
+const recvmmsg = native<(fd: number, headers: number, count: number, flags: number, timeout: number) => number>(
+  'int recvmmsg(int fd, size_t headers, unsigned int count, int flags, size_t timeout)',
+);
+const sendmmsg = native<(fd: number, headers: number, count: number, flags: number) => number>(
+  'int sendmmsg(int fd, size_t headers, unsigned int count, int flags)',
+);
+
+const WORDS = MMSGHDR.size / 4;
+const LENGTH_WORD = MMSGHDR.length / 4;
+const FLAGS_WORD = MSGHDR.flags / 4;
+const IOV_WORD = MSGHDR.iov / 4;
+const IOV_COUNT_WORD = MSGHDR.iovLength / 4;
+
+/** Room for `count` datagrams: message i goes to `address + i * stride`, at most `room` bytes of it. */
+export class ReceiveVector {
+  readonly #headers: Memory;
+  readonly #iovecs: Memory;
+  readonly #words: Uint32Array;
+  readonly count: number;
+
+  constructor(address: number, stride: number, room: number, count: number) {
+    this.count = count;
+    this.#headers = new Memory(MMSGHDR.size * count);
+    this.#iovecs = new Memory(IOVEC.size * count);
+    this.#words = this.#headers.words;
+    for (let i = 0; i < count; i++) {
+      const iovec = i * IOVEC.size;
+      this.#iovecs.setPointer(iovec + IOVEC.base, address + i * stride);
+      this.#iovecs.setPointer(iovec + IOVEC.length, room);
+      const header = i * MMSGHDR.size;
+      this.#headers.setPointer(header + MSGHDR.iov, this.#iovecs.address + iovec);
+      this.#headers.setPointer(header + MSGHDR.iovLength, 1);
+    }
+  }
+
+  /** Receives up to `max` datagrams without waiting. Returns how many, or minus the errno (EAGAIN: none there). */
+  receive(fd: number, max = this.count): number {
+    const n = recvmmsg(fd, this.#headers.address, max, MSG_DONTWAIT, 0);
+    return n < 0 ? -errno() : n;
+  }
+
+  /** Bytes of message i that were stored. */
+  length(i: number): number {
+    return this.#words[i * WORDS + LENGTH_WORD];
+  }
+
+  /** True if message i was longer than its room. */
+  truncated(i: number): boolean {
+    return (this.#words[i * WORDS + FLAGS_WORD] & MSG_TRUNC) !== 0;
+  }
+}
+
+/** Up to `count` datagrams to be sent, each gathered from iovecs. */
+export class SendVector {
+  readonly #headers: Memory;
+  readonly #words: Uint32Array;
+  readonly count: number;
+
+  constructor(count: number) {
+    this.count = count;
+    this.#headers = new Memory(MMSGHDR.size * count);
+    this.#words = this.#headers.words;
+  }
+
+  /** Message i is the `iovecs` iovecs at a 64-bit address, given as its two words. */
+  set(i: number, addressLow: number, addressHigh: number, iovecs: number): void {
+    const word = i * WORDS;
+    this.#words[word + IOV_WORD] = addressLow;
+    this.#words[word + IOV_WORD + 1] = addressHigh;
+    this.#words[word + IOV_COUNT_WORD] = iovecs;
+  }
+
+  /** Sends messages `first` to `first + count - 1` without waiting. Returns how many went, or minus the errno. */
+  send(fd: number, first: number, count: number): number {
+    const n = sendmmsg(fd, this.#headers.address + first * MMSGHDR.size, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return n < 0 ? -errno() : n;
+  }
+}

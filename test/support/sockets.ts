@@ -1,0 +1,102 @@
+/**
+ * Waiting for paths to appear and to go: a switch is ready when its control socket listens.
+ *
+ * inotify on the parent directory says when to look again. A directory that does not exist yet is awaited by watching
+ * its nearest existing ancestor.
+ */
+
+import { existsSync, type FSWatcher, lstatSync, readFileSync, watch } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+
+export interface PathWait {
+  /** Milliseconds; 10 s by default. */
+  timeout?: number;
+}
+
+/** Resolves when `path` is a socket that is ready: one for connections must listen, not only be bound. */
+export function waitForSocket(path: string, options: PathWait = {}): Promise<void> {
+  const absolute = resolve(path);
+  return waitForPath(absolute, 'socket', () => isSocket(absolute) && listens(absolute), options);
+}
+
+/** Resolves when there is nothing at `path` any more. */
+export function waitForGone(path: string, options: PathWait = {}): Promise<void> {
+  const absolute = resolve(path);
+  return waitForPath(absolute, 'absence', () => lstatSync(absolute, { throwIfNoEntry: false }) === undefined, options);
+}
+
+/** Resolves when `path` exists (a pid file, say). */
+export function waitForFile(path: string, options: PathWait = {}): Promise<void> {
+  const absolute = resolve(path);
+  return waitForPath(absolute, 'file', () => existsSync(absolute), options);
+}
+
+function waitForPath(path: string, what: string, ready: () => boolean, { timeout = 10_000 }: PathWait): Promise<void> {
+  return new Promise((done, fail) => {
+    let watcher: FSWatcher | undefined;
+    let watched = '';
+    const settle = (error?: Error): void => {
+      clearTimeout(timer);
+      clearInterval(poll);
+      watcher?.close();
+      if (error) fail(error);
+      else done();
+    };
+    const look = (): void => {
+      if (ready()) settle();
+      else follow();
+    };
+    const follow = (): void => {
+      const dir = nearest(dirname(path));
+      if (dir === watched) return;
+      watcher?.close();
+      watcher = undefined;
+      watched = '';
+      try {
+        watcher = watch(dir, look);
+        watcher.on('error', () => {
+          watched = '';
+        });
+        watched = dir;
+      } catch {
+        // The directory went between the look and the watch; the poll below looks again.
+      }
+    };
+    const timer = setTimeout(() => settle(new Error(`${path}: no ${what} after ${timeout} ms`)), timeout);
+    // inotify says nothing about listen(2), nor about what happens between two watches.
+    const poll = setInterval(look, 10);
+    look();
+  });
+}
+
+function nearest(dir: string): string {
+  while (!existsSync(dir)) dir = dirname(dir);
+  return dir;
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return lstatSync(path).isSocket();
+  } catch {
+    return false;
+  }
+}
+
+/** SOCK_STREAM and SOCK_SEQPACKET as /proc/net/unix writes them. */
+const CONNECTED_TYPES = ['0001', '0005'];
+/** __SO_ACCEPTCON: listen(2) was called. */
+const LISTENING = 0x10000;
+
+/**
+ * False for a bound stream socket on which listen(2) was not called yet. /proc/net/unix shows the sockets of this
+ * network namespace alone; one that it does not show is taken as ready.
+ */
+function listens(path: string): boolean {
+  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  const types = lines
+    .map((line) => line.match(/^\S+ \S+ \S+ (\S+) (\S+) \S+ +\S+ (.*)$/))
+    .filter((fields) => fields?.[3] === path)
+    .map((fields) => ({ flags: Number.parseInt(fields![1], 16), type: fields![2] }))
+    .filter(({ type }) => CONNECTED_TYPES.includes(type));
+  return types.length === 0 || types.some(({ flags }) => (flags & LISTENING) !== 0);
+}
