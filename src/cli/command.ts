@@ -76,7 +76,9 @@ function report(error: unknown, { failure = 1, usage = failure }: CommandStatuse
 /** EPIPE from `process.stdout` or from a write to a bare descriptor, but not from a socket of ours. */
 function isBrokenOutput(error: unknown): boolean {
   const { code, syscall, stack } = error as NodeJS.ErrnoException;
-  return code === 'EPIPE' && syscall === 'write' && (process.stdout.errored === error || !!stack?.includes('writeSync'));
+  return (
+    code === 'EPIPE' && syscall === 'write' && (process.stdout.errored === error || !!stack?.includes('writeSync'))
+  );
 }
 
 /**

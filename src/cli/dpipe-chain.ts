@@ -48,13 +48,14 @@ export function parseChain(operands: readonly string[]): Stage[] {
   let opener = '';
   let connector = '';
   for (const word of operands) {
-    const text = open && word.startsWith(`${open}=`) ? word.slice(1) : word;
+    const text: string = open && word.startsWith(`${open}=`) ? word.slice(1) : word;
     const last = stages[stages.length - 1];
     if (!text.startsWith('=')) {
-      last.words.push(unescape(word, open));
+      last.words.push(unescaped(word, open));
       continue;
     }
-    if (last.words.length === 0) throw usageError(word, connector ? `no command between ${connector} and it` : 'no command before it');
+    if (last.words.length === 0)
+      throw usageError(word, connector ? `no command between ${connector} and it` : 'no command before it');
     if (text !== word) open = '';
     if (text[1] === '}' || text[1] === '{') [open, opener] = [text[1], word];
     connector = word;
@@ -67,7 +68,7 @@ export function parseChain(operands: readonly string[]): Stage[] {
 }
 
 /** Takes one backslash off an argument that would be a connector without its backslashes. */
-function unescape(word: string, open: Brace): string {
+function unescaped(word: string, open: Brace): string {
   const bare = word.replace(/^\\+/, '');
   return bare !== word && (bare.startsWith('=') || (open && bare.startsWith(`${open}=`))) ? word.slice(1) : word;
 }

@@ -5,9 +5,10 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync } from 'node:fs';
+import { accessSync, closeSync, constants as modes } from 'node:fs';
 import { constants } from 'node:os';
-import { fromNodeError, type VdeError } from '../sys/errors.js';
+import { delimiter, resolve } from 'node:path';
+import { callError, errnoNumber, fromNodeError, type VdeError } from '../sys/errors.js';
 import { dup2, execvp, pipe } from '../sys/process.js';
 import { ALTERNATE_STDIN, ALTERNATE_STDOUT, connections, type Stage } from './dpipe-chain.js';
 import type { Pidfile } from './pidfile.js';
@@ -68,10 +69,11 @@ export class Chain {
    * @throws StageFailure as `start`.
    */
   async become(ready: () => void): Promise<never> {
-    const ends = this.#open();
     const last = this.#stages.length - 1;
-    await this.#startAll(ends, last);
     const [file] = this.#stages[last].words;
+    assertExecutable(file, this.#background ? '/' : '.');
+    const ends = this.#open();
+    await this.#startAll(ends, last);
     ready();
     for (const [fd, end] of ends[last]) dup2(end, fd);
     closeAll(ends);
@@ -132,6 +134,21 @@ export class Chain {
 
 /** Told to every command, those without alternate descriptors included. */
 const alternates = { ALTERNATE_STDIN: String(ALTERNATE_STDIN), ALTERNATE_STDOUT: String(ALTERNATE_STDOUT) };
+
+/** Asks whether `exec` from `directory` will find the program, before it is too late to tell the caller that it won't. */
+function assertExecutable(file: string, directory: string): void {
+  const places = file.includes('/') ? [''] : (process.env.PATH ?? '/usr/bin:/bin').split(delimiter);
+  let code = 'ENOENT';
+  for (const place of places) {
+    try {
+      accessSync(resolve(directory, place, file), modes.X_OK);
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') code = 'EACCES';
+    }
+  }
+  throw new StageFailure(callError('execve', errnoNumber(code), file));
+}
 
 function closeAll(ends: Ends[]): void {
   for (const stage of ends) {

@@ -19,7 +19,14 @@ type OptionName = 'pidfile' | 'pgrpfile' | 'daemon' | 'nowrapproc' | 'nowrapnocl
 
 /** dpipe's options. */
 export const options: readonly OptionSpec<OptionName>[] = [
-  { name: 'pidfile', short: 'p', long: ['pidfile'], arg: 'required', metavar: 'FILE', help: 'write the process id to FILE' },
+  {
+    name: 'pidfile',
+    short: 'p',
+    long: ['pidfile'],
+    arg: 'required',
+    metavar: 'FILE',
+    help: 'write the process id to FILE',
+  },
   {
     name: 'pgrpfile',
     short: 'P',

@@ -101,7 +101,12 @@ export function parseOptions<Name extends string>(
         continue;
       }
       const rest = word.slice(i + 1) || undefined;
-      options.push({ option, spelling, value: rest ?? (option.arg === 'required' ? take(spelling) : undefined), index });
+      options.push({
+        option,
+        spelling,
+        value: rest ?? (option.arg === 'required' ? take(spelling) : undefined),
+        index,
+      });
       return;
     }
   };

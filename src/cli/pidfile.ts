@@ -6,7 +6,17 @@
  * A newly created file is filled under its lock, too: until then it looks like a stale one.
  */
 
-import { closeSync, constants, fchmodSync, fstatSync, lstatSync, openSync, readFileSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { resolve } from 'node:path';
 import { fromNodeError, VdeError } from '../sys/errors.js';
 import { kill, lockFile } from '../sys/process.js';

@@ -3,14 +3,15 @@
  * (reference: unix(7), recvmmsg(2)); so is any other socket with that property.
  */
 
-import { ALL_VIEWS, BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
+import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
 import { ReceiveVector, SendVector } from '../sys/batch.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
-import { callError, ERRNO_NAMES, type VdeError } from '../sys/errors.js';
+import { callError, ERRNO_NAMES } from '../sys/errors.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
 import { setSendBuffer } from '../sys/socket.js';
-import { noDrops, type Plug, type Sink } from './plug.js';
+import { PlugBase } from './base.js';
+import type { Plug } from './plug.js';
 import { FrameQueue } from './queue.js';
 
 /**
@@ -38,54 +39,29 @@ export interface DatagramOptions {
 }
 
 /** See the head of this file. */
-export class DatagramPlug implements Plug {
+export class DatagramPlug extends PlugBase implements Plug {
   readonly name: string;
   readonly maxFrame: number;
   readonly takesOffloads = false;
-  readonly drops = noDrops();
-  onLost: ((error?: VdeError) => void) | undefined;
-  onDrained: (() => void) | undefined;
   readonly #socket: Descriptor;
   readonly #queue = new FrameQueue();
   #watch: Watch | undefined;
-  #sink: Sink | undefined;
-  #receiving = true;
 
   /** Takes the socket over: it is closed with the plug. */
   constructor(socket: Descriptor, options: DatagramOptions) {
+    super();
     this.name = options.name;
     this.maxFrame = options.maxFrame;
     this.#socket = socket;
     setSendBuffer(socket, SEND_BUFFER);
   }
 
-  get sink(): Sink | undefined {
-    return this.#sink;
-  }
-
-  set sink(sink: Sink | undefined) {
-    this.#sink = sink;
-    this.#listen();
-  }
-
-  get receiving(): boolean {
-    return this.#receiving;
-  }
-
-  set receiving(receiving: boolean) {
-    this.#receiving = receiving;
-    this.#listen();
-  }
-
   get backlogged(): boolean {
     return this.#queue.frames > 0;
   }
 
-  /** Waits for exactly the events that something will be done about. */
-  #listen(): void {
-    if (this.#socket.closed) return;
-    const reading = this.#sink !== undefined && this.#receiving;
-    const events = (reading ? EPOLLIN : 0) | (this.#queue.frames > 0 ? EPOLLOUT : 0);
+  protected override listen(): void {
+    const events = (this.wanted ? EPOLLIN : 0) | (this.#queue.frames > 0 ? EPOLLOUT : 0);
     if (this.#watch !== undefined) this.#watch.events = events;
     else if (events !== 0) this.#watch = loop().watch(this.#socket.fd, events, (ready) => this.#onReady(ready));
   }
@@ -98,7 +74,8 @@ export class DatagramPlug implements Plug {
 
   #receive(): void {
     for (let turn = 0; turn < BURSTS_PER_TURN; turn++) {
-      if (this.#socket.closed || this.#sink === undefined || !this.#receiving) return;
+      const { sink } = this;
+      if (sink === undefined || !this.wanted) return;
       const n = receiver.receive(this.#socket.fd);
       if (n <= 0) {
         if (n !== -EAGAIN && n < 0) this.#failed(-n, 'recvmmsg');
@@ -116,13 +93,13 @@ export class DatagramPlug implements Plug {
         }
       }
       burst.count = count;
-      if (count > 0) this.#sink(burst);
+      if (count > 0) sink(burst);
       if (n < BURST_SIZE) return;
     }
   }
 
   send(frames: Burst, views: Uint8Array, count: number): void {
-    if (this.#socket.closed) return;
+    if (this.closed) return;
     const { length, iovLow, iovHigh, pieces } = frames;
     const { maxFrame } = this;
     if (this.#queue.frames > 0) {
@@ -145,7 +122,7 @@ export class DatagramPlug implements Plug {
         sent += taken;
       } else if (-taken === EAGAIN) {
         for (; sent < n; sent++) this.#enqueue(frames, sending[sent]);
-        this.#listen();
+        this.listen();
       } else if (this.#failed(-taken, 'sendmmsg')) {
         this.drops.error += n - sent;
         return;
@@ -170,27 +147,20 @@ export class DatagramPlug implements Plug {
       this.drops.error++;
       this.#queue.dropFirst();
     }
-    this.#listen();
-    this.onDrained?.();
+    this.listen();
+    this.drained();
   }
 
-  /** Tells the owner if the peer is gone for good; true then. */
+  /** Ends the plug if the peer is gone for good; true then. */
   #failed(errno: number, call: string): boolean {
     if (!GONE.has(ERRNO_NAMES.get(errno) ?? '')) return false;
-    const { onLost } = this;
-    this.close();
-    onLost?.(callError(call, errno, this.name));
+    this.lose(callError(call, errno, this.name));
     return true;
   }
 
-  close(): void {
-    if (this.#socket.closed) return;
+  protected override release(): void {
     this.#watch?.close();
     this.#socket.close();
     this.#queue.clear();
-    this.onLost = undefined;
-    this.onDrained = undefined;
   }
 }
-
-export { ALL_VIEWS };

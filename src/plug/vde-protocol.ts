@@ -96,20 +96,23 @@ function cutUtf8(text: Buffer, max: number): Buffer {
 /** Reads a request of version 3 or 1. Bytes from a client: nothing about them is believed. */
 export function decodeRequest(bytes: Buffer): Request | RequestError {
   if (bytes.length < 8) return { error: `request of ${bytes.length} bytes`, incomplete: true };
-  if (bytes.readUInt32LE(0) !== MAGIC) return { error: 'not a request of this protocol (wrong magic)', incomplete: false };
+  if (bytes.readUInt32LE(0) !== MAGIC)
+    return { error: 'not a request of this protocol (wrong magic)', incomplete: false };
   const version = bytes.readUInt32LE(4);
   // Version 1 had no version field: the word is its type, which was 0 or 1.
   if (version === 2 || version > 3) return { error: `unknown protocol version ${version}`, incomplete: false };
   const v3 = version === 3;
   const size = v3 ? REQUEST_V3 : REQUEST_V1;
-  if (bytes.length < size) return { error: `request of ${bytes.length} bytes, at least ${size} expected`, incomplete: true };
+  if (bytes.length < size)
+    return { error: `request of ${bytes.length} bytes, at least ${size} expected`, incomplete: true };
   const type = v3 ? bytes.readInt32LE(REQUEST_HEADER - 4) : version;
   const kind = type & 0xff;
   if (kind > NEW_PORT0) return { error: `unknown request type ${kind}`, incomplete: false };
   const wanted = type >> 8;
   const port = kind === NEW_PORT0 || wanted < 0 ? 0 : wanted === 0 ? undefined : wanted;
   const address = bytes.subarray(v3 ? ADDRESS_V3 : ADDRESS_V1, v3 ? REQUEST_V3 : REQUEST_V1);
-  if (address.readUInt16LE(0) !== 1) return { error: `address family ${address.readUInt16LE(0)} is not AF_UNIX`, incomplete: false };
+  if (address.readUInt16LE(0) !== 1)
+    return { error: `address family ${address.readUInt16LE(0)} is not AF_UNIX`, incomplete: false };
   const path = readPath(address.subarray(SOCKADDR_UN.path, SOCKADDR_UN.size));
   const end = bytes.indexOf(0, size);
   const description = bytes.subarray(size, end < 0 ? bytes.length : end).toString('utf8');

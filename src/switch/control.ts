@@ -8,9 +8,10 @@
  */
 
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
-import type { Plug } from '../plug/plug.js';
+import { FRAME_MAX } from '../frame/burst.js';
 import { DatagramPlug } from '../plug/datagram.js';
-import { decodeRequest, encodeReply, type Request, REQUEST_MAX } from '../plug/vde-protocol.js';
+import type { Plug } from '../plug/plug.js';
+import { decodeRequest, encodeReply, REQUEST_MAX, type Request } from '../plug/vde-protocol.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
 import { callError, errnoNumber, errnoText, fromNodeError, VdeError } from '../sys/errors.js';
@@ -34,7 +35,6 @@ import {
 import type { ControlDirectory } from './directory.js';
 import type { Endpoint, Port } from './port.js';
 import type { Switch } from './switch.js';
-import { FRAME_MAX } from '../frame/burst.js';
 
 /** A client that has connected and said nothing for this long is sent away, in ms. */
 const HANDSHAKE_MS = 5000;
@@ -300,4 +300,3 @@ function connectToClient(data: Descriptor, path: Buffer, credentials: Credential
     closeSync(fd);
   }
 }
-

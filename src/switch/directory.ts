@@ -6,12 +6,33 @@
  * on the directory, so that of two switches that start at once one wins and the other is told so.
  */
 
-import { chmodSync, chownSync, closeSync, constants, lstatSync, mkdirSync, openSync, readdirSync, realpathSync, rmdirSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  rmdirSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Descriptor } from '../sys/descriptor.js';
 import { fromNodeError, VdeError } from '../sys/errors.js';
 import { lockFile } from '../sys/file.js';
-import { AF_UNIX, bindUnix, checkUnixPath, listen, probeUnix, SOCK_DGRAM, SOCK_STREAM, socket, unlinkQuietly } from '../sys/socket.js';
+import {
+  AF_UNIX,
+  bindUnix,
+  checkUnixPath,
+  listen,
+  probeUnix,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  socket,
+  unlinkQuietly,
+} from '../sys/socket.js';
 
 /** Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn. */
 const BACKLOG = 4096;
@@ -32,10 +53,14 @@ export interface DirectoryOptions {
 /** The permissions that two optional settings stand for (reference: section 5). */
 export function permissions(options: DirectoryOptions): { mode: number; directoryMode: number } {
   const { mode, directoryMode } = options;
-  if (mode === undefined) return { mode: directoryMode === undefined ? 0o600 : directoryMode & 0o666, directoryMode: directoryMode ?? 0o2700 };
+  if (mode === undefined)
+    return {
+      mode: directoryMode === undefined ? 0o600 : directoryMode & 0o666,
+      directoryMode: directoryMode ?? 0o2700,
+    };
   // Whoever may read or write the sockets must be able to enter the directory.
   const enter = ((mode & 0o444) >> 2) | ((mode & 0o222) >> 1);
-  return { mode, directoryMode: directoryMode ?? (0o2000 | mode | enter) };
+  return { mode, directoryMode: directoryMode ?? 0o2000 | mode | enter };
 }
 
 /** A switch's directory with its listening `ctl`. */
@@ -129,7 +154,12 @@ function makeDirectory(path: string): boolean {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fromNodeError(error, path);
   }
   if (lstatSync(path).isDirectory()) return false;
-  throw new VdeError({ code: 'ENOTDIR', subject: path, cause: 'there is a file of that name', remedy: 'choose another directory' });
+  throw new VdeError({
+    code: 'ENOTDIR',
+    subject: path,
+    cause: 'there is a file of that name',
+    remedy: 'choose another directory',
+  });
 }
 
 /** Removes a dead switch's `ctl`. */
@@ -144,7 +174,12 @@ function clearWay(ctl: string, path: string): void {
     });
   }
   if (state === 'foreign') {
-    throw new VdeError({ code: 'EEXIST', subject: ctl, cause: 'a file that is no socket', remedy: 'remove it, or choose another directory' });
+    throw new VdeError({
+      code: 'EEXIST',
+      subject: ctl,
+      cause: 'a file that is no socket',
+      remedy: 'remove it, or choose another directory',
+    });
   }
   if (state === 'stale') unlinkQuietly(ctl);
 }

@@ -1,7 +1,7 @@
 /** A port of the switch: a number, the plugs seated in it, what it counts, and what waits for it in this burst. */
 
 import { BURST_SIZE } from '../frame/burst.js';
-import { noDrops, type Drops, type Plug } from '../plug/plug.js';
+import { type Drops, noDrops, type Plug } from '../plug/plug.js';
 
 /** As a port's untagged VLAN: untagged frames are refused. */
 export const NO_VLAN = 4095;
@@ -44,6 +44,9 @@ export class Port {
   allocatable = true;
   /** Uid of the clients that hold the port, -1 if none is known. */
   currentUser = -1;
+  /** Uid and gid that the port is kept for, -1 for none. */
+  user = -1;
+  group = -1;
   readonly input: Counters = { frames: 0, bytes: 0 };
   readonly output: Counters = { frames: 0, bytes: 0 };
   readonly inputDrops: InputDrops = { malformed: 0, vlan: 0, blocked: 0, hairpin: 0 };

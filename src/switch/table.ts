@@ -189,7 +189,9 @@ export class ForwardingTable {
   /** Forgets all addresses of a port, in one VLAN or in all. */
   flushPort(port: number, vlan?: number): void {
     if (this.#perPort[port] === 0) return;
-    this.#removeWhere((words, at) => words[at + 2] === port + 1 && (vlan === undefined || words[at + 1] >>> 16 === vlan));
+    this.#removeWhere(
+      (words, at) => words[at + 2] === port + 1 && (vlan === undefined || words[at + 1] >>> 16 === vlan),
+    );
   }
 
   /** Forgets all addresses of a VLAN. */

@@ -66,8 +66,7 @@ export class Epoll {
    * Their events and tags are read with `events(i)` and `tag(i)` until the next wait.
    */
   wait(timeout: number): number {
-    const n = epollWait(this.fd, this.#ready.address, this.#room, timeout);
-    return n < 0 ? 0 : n;
+    return Math.max(0, epollWait(this.fd, this.#ready.address, this.#room, timeout));
   }
 
   events(index: number): number {

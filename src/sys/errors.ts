@@ -50,14 +50,19 @@ function oneLine(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
+/** Linux's numbers (asm-generic, so x86-64 and arm64 alike) that Node does not name. */
+const MORE_ERRNOS = { EBADFD: 77, EUSERS: 87, ESOCKTNOSUPPORT: 94, ESHUTDOWN: 108, EHOSTDOWN: 112, EREMOTEIO: 121 };
+
+const ERRNO_NUMBERS: Readonly<Record<string, number>> = { ...constants.errno, ...MORE_ERRNOS };
+
 /** errno number -> its name, e.g. 2 -> `ENOENT` (this machine's numbers). */
 export const ERRNO_NAMES: ReadonlyMap<number, string> = new Map(
-  Object.entries(constants.errno).map(([name, number]) => [number, name]),
+  Object.entries(ERRNO_NUMBERS).map(([name, number]) => [number, name]),
 );
 
 /** errno name -> number; throws a plain `Error` for a name that this platform does not have. */
 export function errnoNumber(name: string): number {
-  const number = (constants.errno as Record<string, number>)[name];
+  const number = ERRNO_NUMBERS[name];
   if (number === undefined) throw new Error(`no errno called ${name}`);
   return number;
 }

@@ -11,7 +11,7 @@
  * has something to do, when its next timer is due, and after `LINGER_MS` in any case.
  */
 
-import { Epoll, EPOLLIN } from './epoll.js';
+import { EPOLLIN, Epoll } from './epoll.js';
 import { callback, check, native } from './ffi.js';
 import { Memory } from './memory.js';
 
@@ -44,6 +44,7 @@ const BACKEND_TAG = 0xffff_ffff;
 /** A descriptor in the loop. `close` takes it out; the descriptor itself stays its owner's. */
 export class Watch {
   #events: number;
+  #closed = false;
 
   /** @internal made by `Loop.watch`. */
   constructor(
@@ -65,8 +66,6 @@ export class Watch {
     this.#events = events;
     this.loop.epoll.modify(this.fd, events, this.tag);
   }
-
-  #closed = false;
 
   /** Idempotent. Must come before the descriptor is closed. */
   close(): void {
@@ -91,8 +90,7 @@ export class Loop {
   #watched = 0;
   #inRound = false;
   #lingering = false;
-  /** Hooks run after each round with whether it moved anything, e.g. to flush what handlers collected. */
-  #afterRound: (() => void)[] = [];
+  #touched = false;
 
   constructor() {
     check(uvPollInit(this.#uvLoop, this.#handle.address, this.epoll.fd), 'uv_poll_init', 'event loop');
@@ -109,20 +107,32 @@ export class Loop {
     return new Watch(this, fd, events, tag);
   }
 
+  /** Keeps the process alive for something that no descriptor shows. Returns what lets go, once. */
+  hold(): () => void {
+    if (this.#watched++ === 0 && !this.#lingering) this.#startPolling();
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#release();
+    };
+  }
+
+  #release(): void {
+    if (--this.#watched === 0 && !this.#lingering) uvPollStop(this.#handle.address);
+  }
+
   /** @internal `Watch.close` calls it. */
   unwatch(fd: number, tag: number): void {
     this.epoll.remove(fd);
     this.#handlers[tag] = undefined;
     (this.#inRound ? this.#releasedTags : this.#freeTags).push(tag);
-    if (--this.#watched === 0 && !this.#lingering) uvPollStop(this.#handle.address);
+    this.#release();
   }
 
-  /** Runs `hook` at the end of every round in which a handler ran. Returns what takes it out again. */
-  afterRound(hook: () => void): () => void {
-    this.#afterRound = [...this.#afterRound, hook];
-    return () => {
-      this.#afterRound = this.#afterRound.filter((h) => h !== hook);
-    };
+  /** Says that promises, timers or streams of Node's were touched: what is running is not pure, whatever it returns. */
+  touch(): void {
+    this.#touched = true;
   }
 
   #startPolling(): void {
@@ -149,6 +159,7 @@ export class Loop {
   /** Calls the handlers of one `wait`; true if all of them were pure. */
   #dispatch(ready: number): boolean {
     let pure = true;
+    this.#touched = false;
     this.#inRound = true;
     try {
       for (let i = 0; i < ready; i++) {
@@ -160,12 +171,11 @@ export class Loop {
         const handler = this.#handlers[tag];
         if (handler !== undefined && handler(this.epoll.events(i)) !== PURE) pure = false;
       }
-      for (const hook of this.#afterRound) hook();
     } finally {
       this.#inRound = false;
       while (this.#releasedTags.length > 0) this.#freeTags.push(this.#releasedTags.pop() as number);
     }
-    return pure;
+    return pure && !this.#touched;
   }
 
   /** Sleeps in our own `epoll_wait` as long as only the data path is busy. */

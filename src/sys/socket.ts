@@ -70,7 +70,10 @@ const option = new Memory(16);
 
 /** A new non-blocking, close-on-exec socket. */
 export function socket(domain: number, type: number, subject: string, protocol = 0): Descriptor {
-  return new Descriptor(check(socketCall(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), 'socket', subject), subject);
+  return new Descriptor(
+    check(socketCall(domain, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), 'socket', subject),
+    subject,
+  );
 }
 
 /** Two AF_UNIX sockets connected to each other. */
@@ -197,9 +200,17 @@ export interface Credentials {
 /** SO_PEERCRED (unix(7)): ids are those of this process's user namespace. */
 export function peerCredentials(socket: Descriptor): Credentials {
   option.view.setUint32(12, UCRED.size, true);
-  check(getsockopt(socket.fd, SOL_SOCKET, SO_PEERCRED, option.address, option.address + 12), 'getsockopt', socket.subject);
+  check(
+    getsockopt(socket.fd, SOL_SOCKET, SO_PEERCRED, option.address, option.address + 12),
+    'getsockopt',
+    socket.subject,
+  );
   const { view } = option;
-  return { pid: view.getInt32(UCRED.pid, true), uid: view.getUint32(UCRED.uid, true), gid: view.getUint32(UCRED.gid, true) };
+  return {
+    pid: view.getInt32(UCRED.pid, true),
+    uid: view.getUint32(UCRED.uid, true),
+    gid: view.getUint32(UCRED.gid, true),
+  };
 }
 
 /** SO_PEERGROUPS (unix(7)): the supplementary groups of the other end, empty if there are more than 1024. */

@@ -6,10 +6,18 @@ import { Memory } from './memory.js';
 type ByName = (name: string, entry: number, buffer: number, size: number, result: number) => number;
 type ById = (id: number, entry: number, buffer: number, size: number, result: number) => number;
 
-const getpwnam = native<ByName>('int getpwnam_r(const char *name, size_t entry, size_t buffer, size_t size, size_t result)');
-const getgrnam = native<ByName>('int getgrnam_r(const char *name, size_t entry, size_t buffer, size_t size, size_t result)');
-const getpwuid = native<ById>('int getpwuid_r(unsigned int id, size_t entry, size_t buffer, size_t size, size_t result)');
-const getgrgid = native<ById>('int getgrgid_r(unsigned int id, size_t entry, size_t buffer, size_t size, size_t result)');
+const getpwnam = native<ByName>(
+  'int getpwnam_r(const char *name, size_t entry, size_t buffer, size_t size, size_t result)',
+);
+const getgrnam = native<ByName>(
+  'int getgrnam_r(const char *name, size_t entry, size_t buffer, size_t size, size_t result)',
+);
+const getpwuid = native<ById>(
+  'int getpwuid_r(unsigned int id, size_t entry, size_t buffer, size_t size, size_t result)',
+);
+const getgrgid = native<ById>(
+  'int getgrgid_r(unsigned int id, size_t entry, size_t buffer, size_t size, size_t result)',
+);
 
 // struct passwd: name, password, uid, gid, ...; struct group: name, password, gid, ...: pointers, then 32-bit ids.
 const ID = 16;
@@ -21,7 +29,9 @@ const scratch = new Memory(64 << 10);
 function found(lookUp: (entry: number, buffer: number, size: number, result: number) => number): boolean {
   const { address, size, view } = scratch;
   scratch.setPointer(ENTRY, 0);
-  return lookUp(address, address + STRINGS, size - STRINGS, address + ENTRY) === 0 && view.getBigUint64(ENTRY, true) !== 0n;
+  return (
+    lookUp(address, address + STRINGS, size - STRINGS, address + ENTRY) === 0 && view.getBigUint64(ENTRY, true) !== 0n
+  );
 }
 
 function id(): number {

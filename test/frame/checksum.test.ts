@@ -27,8 +27,8 @@ test('any length gives what plain arithmetic gives', () => {
   );
 });
 
-test('64 kB of ones do not overflow', () => {
-  for (const length of [0x7fff, 0x8000, 0x8001, 0xffff, 0x10000, 0x20001]) {
+test('long runs of ones do not overflow', () => {
+  for (const length of [0x7fff, 0x8000, 0x8001, 0xffff, 0x10000, 0x80001]) {
     const bytes = new Uint8Array(length).fill(0xff);
     assert.equal(checksum(bytes), reference(bytes), `${length} octets`);
   }

@@ -88,7 +88,10 @@ test('neighbor messages that RFC 4861 section 7.1 distrusts are refused', () => 
   assert.equal(parseIcmpv6(summed(bytes.subarray(0, 23)), LINK), undefined, 'short');
   assert.equal(parseIcmpv6(summed(patched(bytes, 8, 0xff)), LINK), undefined, 'multicast target');
   assert.equal(parseIcmpv6(summed(patched(bytes, 25, 0)), LINK), undefined, 'option of length 0');
+  assert.equal(parseIcmpv6(summed(patched(bytes, 24, 14, 0)), LINK), undefined, 'other option of length 0');
   assert.equal(parseIcmpv6(summed(patched(bytes, 25, 2)), LINK), undefined, 'option beyond the message');
+  const long = Uint8Array.of(...patched(bytes, 25, 2), ...new Uint8Array(8));
+  assert.equal(parseIcmpv6(summed(long), LINK), undefined, 'link-layer address that is not a MAC address');
   assert.equal(parseIcmpv6(summed(Uint8Array.of(...bytes, 1)), LINK), undefined, 'half an option');
 
   const solicitedByNobody = { src: address('::'), dst: address('ff02::1:ff00:2'), hopLimit: 255 };
@@ -111,10 +114,11 @@ test('neighbor messages that RFC 4861 section 7.1 distrusts are refused', () => 
   assert.notEqual(probe({ ...advertisement, solicited: false }, toAll), undefined);
 });
 
-test('options of other types are skipped', () => {
+test('options of other types, and link-layer addresses after the first, are skipped', () => {
   const bytes = writeIcmpv6(SOLICITATION, LINK);
   const option = hex('0e01000000000000');
-  const more = summed(Uint8Array.of(...bytes.subarray(0, 24), ...option, ...bytes.subarray(24)));
+  const second = hex('0101020000000099');
+  const more = summed(Uint8Array.of(...bytes.subarray(0, 24), ...option, ...bytes.subarray(24), ...second));
   assert.deepEqual(parseIcmpv6(more, LINK), SOLICITATION);
 });
 

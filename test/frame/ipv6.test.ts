@@ -93,7 +93,12 @@ test('malformed chains are refused', () => {
 test('random bytes are read or refused, never thrown at', () => {
   const extensions = fc.constantFrom(0, 43, 44, 51, 60, 135, 139, 140);
   const chained = record({
-    ...{ trafficClass: u8, flowLabel: u8, hopLimit: u8, src: ipv6, dst: ipv6, nextHeader: extensions },
+    trafficClass: u8,
+    flowLabel: u8,
+    hopLimit: u8,
+    src: ipv6,
+    dst: ipv6,
+    nextHeader: extensions,
     payload: fc
       .array(fc.oneof(extensions, fc.constantFrom(0, 1, 255)), { maxLength: 200 })
       .map((l) => Uint8Array.from(l)),

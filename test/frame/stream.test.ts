@@ -90,8 +90,10 @@ test('finish tells of a record that stayed incomplete, and starts anew', () => {
     decoder.push(stream);
     assert.deepEqual(frames.at(-1), frameOf(20));
   }
-  const { decoder } = decode([encodeRecord(frameOf(101)).subarray(0, 50)], { maxFrame: 100 });
+  const { frames, decoder } = decode([encodeRecord(frameOf(101)).subarray(0, 50)], { maxFrame: 100 });
   assert.equal(decoder.finish(), true, 'within a skipped record');
+  decoder.push(stream);
+  assert.deepEqual(frames, [frameOf(20)]);
 });
 
 test('random bytes are frames or not, never thrown at', () => {

@@ -13,7 +13,7 @@ import { guestKernel } from '../../scripts/guest-kernel.mjs';
 import type { Owner } from './cleanup.js';
 import { initramfs } from './initramfs.js';
 import { need, requirePeer, type Skippable, which } from './peers.js';
-import { type Running, start, type WaitOptions } from './proc.js';
+import { type Found, type Running, start, type WaitOptions } from './proc.js';
 import { tmpDir } from './tmp.js';
 
 const QEMU = 'qemu-system-x86_64';
@@ -64,7 +64,7 @@ export class Guest {
   }
 
   /** Awaits something on the console: output of a background command, say. */
-  waitFor(pattern: RegExp | string, options?: WaitOptions): Promise<RegExpMatchArray> {
+  waitFor(pattern: RegExp | string, options?: WaitOptions): Promise<Found> {
     return this.qemu.waitFor(pattern, { ...options, stream: 'stdout' });
   }
 
@@ -78,7 +78,7 @@ export class Guest {
     const mark = randomUUID();
     // The commands must not eat what follows on the console, and the end mark must stand on a line of its own.
     this.qemu.stdin.write(`{ printf '<%s>' ${mark}\n${command}\n} </dev/null 2>&1; printf '<%s %d>' ${mark} $?\n`);
-    const pattern = new RegExp(`<${mark}>([^]*)<${mark} (\\d+)>`);
+    const pattern = new RegExp(`<${mark}>([\\s\\S]*)<${mark} (\\d+)>`);
     const [, output, code] = await this.qemu.expect(pattern, { timeout, stream: 'stdout' });
     const text = output.replaceAll('\r\n', '\n').replace(/\n$/, '');
     if (code !== '0') throw new Error(`${command}: exit ${code} in the guest\n${text}`);

@@ -47,6 +47,9 @@ export interface WaitOptions {
 export type Stream = 'stdout' | 'stderr' | 'output';
 type Pattern = RegExp | string | ((text: string) => boolean);
 
+/** What was matched, its groups, and where. */
+export type Found = string[] & { index: number };
+
 const live = new Set<ChildProcess>();
 
 /** One child process. */
@@ -119,18 +122,15 @@ export class Running {
    * @returns the match (of a predicate: the whole text).
    * @throws Error with the output so far if the process ends or the time passes without it.
    */
-  async waitFor(
-    pattern: Pattern,
-    { timeout = 10_000, stream = 'output' }: WaitOptions = {},
-  ): Promise<RegExpMatchArray> {
+  async waitFor(pattern: Pattern, { timeout = 10_000, stream = 'output' }: WaitOptions = {}): Promise<Found> {
     return this.#wait(pattern, stream, 0, timeout);
   }
 
   /** As `waitFor`, but looks only at what came after the last `expect` of that stream: for conversations. */
-  async expect(pattern: Pattern, { timeout = 10_000, stream = 'output' }: WaitOptions = {}): Promise<RegExpMatchArray> {
+  async expect(pattern: Pattern, { timeout = 10_000, stream = 'output' }: WaitOptions = {}): Promise<Found> {
     const from = this.#cursor[stream];
     const found = await this.#wait(pattern, stream, from, timeout);
-    this.#cursor[stream] = from + (found.index ?? 0) + found[0].length;
+    this.#cursor[stream] = from + found.index + found[0].length;
     return found;
   }
 
@@ -176,7 +176,7 @@ export class Running {
     }
   }
 
-  #wait(pattern: Pattern, stream: Stream, from: number, timeout: number): Promise<RegExpMatchArray> {
+  #wait(pattern: Pattern, stream: Stream, from: number, timeout: number): Promise<Found> {
     return new Promise((resolve, reject) => {
       const settle = (done: () => void): void => {
         clearTimeout(timer);
@@ -198,13 +198,14 @@ export class Running {
   }
 }
 
-function search(text: string, pattern: Pattern): RegExpMatchArray | null {
-  if (typeof pattern === 'function') return pattern(text) ? Object.assign([text], { index: 0, input: text }) : null;
+function search(text: string, pattern: Pattern): Found | undefined {
+  if (typeof pattern === 'function') return pattern(text) ? Object.assign([text], { index: 0 }) : undefined;
   if (typeof pattern === 'string') {
     const index = text.indexOf(pattern);
-    return index < 0 ? null : Object.assign([pattern], { index, input: text });
+    return index < 0 ? undefined : Object.assign([pattern], { index });
   }
-  return text.match(pattern.global ? new RegExp(pattern.source, pattern.flags.replace('g', '')) : pattern);
+  const found = new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')).exec(text);
+  return found ?? undefined;
 }
 
 /** Starts a command that ends, with all of its process group, when the test ends. */

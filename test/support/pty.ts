@@ -39,9 +39,10 @@ export async function pty(t: Owner, command: string, args: string[] = [], option
   const fd = openSync(path, constants.O_RDWR | constants.O_NOCTTY);
   try {
     const where = (name: 'stdin' | 'stdout' | 'stderr'): number | 'pipe' => (on.includes(name) ? fd : 'pipe');
-    // setsid --ctty: Ctrl-C and hang-up reach a command only from its controlling terminal.
-    const [run, runArgs] = on.includes('stdin') ? ['setsid', ['--ctty', command, ...args]] : [command, args];
-    const child = start(t, run, runArgs, { ...rest, stdio: [where('stdin'), where('stdout'), where('stderr')] });
+    // Each command leads a session here; opening a terminal makes it the controlling one, which Ctrl-C and hang-up need.
+    const script = ': <"$0"; exec "$@"';
+    const stdio = [where('stdin'), where('stdout'), where('stderr')];
+    const child = start(t, 'sh', ['-c', script, path, command, ...args], { ...rest, stdio });
     return {
       child,
       screen,

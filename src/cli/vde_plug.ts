@@ -1,0 +1,372 @@
+/**
+ * `vde_plug`: the cable builder. One locator is joined to the standard streams or to a command's, two to each other
+ * (reference: vde_plug command line).
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { writeSync } from 'node:fs';
+import { constants } from 'node:os';
+import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
+import { Cable } from '../plug/cable.js';
+import { describeParams } from '../plug/params.js';
+import type { Plug } from '../plug/plug.js';
+import { listSchemes, openPlug } from '../plug/registry.js';
+import type { OpenOptions } from '../plug/scheme.js';
+import { StreamPlug } from '../plug/stream.js';
+import { callError, VdeError } from '../sys/errors.js';
+import { close, type Pipe, pipe } from '../sys/process.js';
+import { openSyslog } from '../sys/syslog.js';
+import { groupId, userName } from '../sys/users.js';
+import { complain, onSignals, runCommand } from './command.js';
+import { daemonize } from './daemon.js';
+import { type OptionSpec, type ParsedLine, parseOptions, renderHelp, usageError } from './getopt.js';
+import { IpLog } from './iplog.js';
+import { writePidfile } from './pidfile.js';
+
+const EXIT_USAGE = 255;
+/** How long what has been read may take to go out after the other end has left, in ms. */
+const DRAIN_MS = 2000;
+/** How long a command may take to end after its network has, before it is told to, and then made to, in ms. */
+const PATIENCE_MS = 2000;
+const IPLOG_GROUP = 'vdeplug_iplog';
+
+type OptionName =
+  | 'daemon'
+  | 'pidfile'
+  | 'log'
+  | 'iplog'
+  | 'help'
+  | 'help-vnl'
+  | 'group'
+  | 'group2'
+  | 'mode'
+  | 'mode2'
+  | 'port'
+  | 'port2'
+  | 'descr'
+  | 'command';
+
+/** vde_plug's options. */
+export const options: readonly OptionSpec<OptionName>[] = [
+  { name: 'daemon', short: 'd', long: ['daemon'], arg: 'none', help: 'run in the background' },
+  {
+    name: 'pidfile',
+    short: 'p',
+    long: ['pidfile'],
+    arg: 'required',
+    metavar: 'FILE',
+    help: 'write the process id to FILE',
+  },
+  { name: 'log', short: 'l', long: ['log'], arg: 'none', help: 'say START and STOP on syslog' },
+  { name: 'iplog', short: 'L', long: ['iplog'], arg: 'none', help: 'as -l, and say which IP addresses are used' },
+  { name: 'help', short: 'h', long: ['help'], arg: 'none', help: 'print this help and exit' },
+  {
+    name: 'help-vnl',
+    long: ['help-vnl'],
+    arg: 'none',
+    help: 'list the locator schemes with their parameters and exit',
+  },
+  {
+    name: 'group',
+    short: 'g',
+    long: ['group'],
+    arg: 'required',
+    metavar: 'GROUP',
+    help: "group of the first end's socket",
+  },
+  {
+    name: 'group2',
+    short: 'G',
+    long: ['group2'],
+    arg: 'required',
+    metavar: 'GROUP',
+    help: "group of the second end's socket",
+  },
+  {
+    name: 'mode',
+    short: 'm',
+    long: ['mod', 'mode'],
+    arg: 'required',
+    metavar: 'MODE',
+    help: "permissions of the first end's socket (octal)",
+  },
+  {
+    name: 'mode2',
+    short: 'M',
+    long: ['mod2', 'mode2'],
+    arg: 'required',
+    metavar: 'MODE',
+    help: "permissions of the second end's socket",
+  },
+  { name: 'port', long: ['port'], arg: 'required', metavar: 'N', help: 'port of the first switch, as DIR[N]' },
+  { name: 'port2', long: ['port2'], arg: 'required', metavar: 'N', help: 'port of the second switch' },
+  {
+    name: 'descr',
+    short: 'D',
+    long: ['descr'],
+    arg: 'required',
+    metavar: 'TEXT',
+    help: 'what the switch shows for the connection (vdeplug:)',
+  },
+  { name: 'command', short: 'c', arg: 'required', metavar: 'vde_plug', help: 'as the login shell of a tunnel user' },
+];
+
+const USAGE = `Usage: vde_plug [OPTION]... [LOCATOR]
+       vde_plug [OPTION]... LOCATOR LOCATOR
+       vde_plug [OPTION]... [LOCATOR] = COMMAND [ARG]...
+
+Joins the network that LOCATOR names to the standard streams, to another one,
+or to the standard streams of COMMAND. No LOCATOR, or an empty one, means the
+default switch. Options end at =, so a command keeps its own.
+
+`;
+
+const BROKER = `This is a tunnel broker of Virtual Distributed Ethernet.
+It runs vde_plug and nothing else: it is no login shell.
+`;
+
+/** What is to be joined. */
+interface Plan {
+  first: string;
+  /** The other end: a locator, a command, or the standard streams. */
+  second: { locator: string } | { command: string[] } | undefined;
+}
+
+/** The launcher's entry point. */
+export function main(): void {
+  if (process.argv0.startsWith('-')) {
+    openSyslog({ ident: 'vde_plug' }).log(`FAILED: ${who()}`);
+    writeSync(2, BROKER);
+    process.exit(EXIT_USAGE);
+  }
+  void runCommand('vde_plug', vdePlug, { usage: EXIT_USAGE });
+}
+
+/** Which ends the operands name (reference: "Forms"). */
+function readPlan(operands: string[]): Plan {
+  const [first = '', second] = operands;
+  if (operands.length <= 1) return { first, second: undefined };
+  if (first === '=') return { first: '', second: { command: operands.slice(1) } };
+  if (operands.length === 2) return { first, second: { locator: second } };
+  if (second === '=') return { first, second: { command: operands.slice(2) } };
+  throw usageError(`"${operands[2]}"`, 'there are two ends to a cable, not more', 'a command goes after =');
+}
+
+function readOptions({ options: given }: ParsedLine<OptionName>): { first: OpenOptions; second: OpenOptions } {
+  const value = (name: OptionName) => given.findLast(({ option }) => option.name === name)?.value;
+  const description = value('descr') || 'vdeplug:';
+  const side = (group: 'group' | 'group2', mode: 'mode' | 'mode2', port: 'port' | 'port2'): OpenOptions => ({
+    description,
+    group: value(group),
+    mode: octalMode(mode, value(mode)),
+    port: portNumber(port, value(port)),
+  });
+  return { first: side('group', 'mode', 'port'), second: side('group2', 'mode2', 'port2') };
+}
+
+function octalMode(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[0-7]{1,4}$/.test(text)) throw usageError(`--${option}`, `"${text}" is not an octal mode`, 'such as 0700');
+  return Number.parseInt(text, 8);
+}
+
+function portNumber(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^\d+$/.test(text) || Number(text) < 1) throw usageError(`--${option}`, `"${text}" is not a port number from 1`);
+  return Number(text);
+}
+
+function who(): string {
+  const uid = process.getuid?.() ?? 0;
+  return `user ${userName(uid) ?? uid} IP ${realAddress()}`;
+}
+
+function realAddress(): string {
+  return process.env.SSH_CLIENT?.split(' ')[0] || 'UNKNOWN_IP_ADDRESS';
+}
+
+function schemeHelp(): string {
+  return listSchemes()
+    .map(({ name, syntax, doc, params }) =>
+      [`${name}://${syntax}`, `    ${doc}`, ...describeParams(params).map((row) => `    ${row}`), ''].join('\n'),
+    )
+    .join('\n');
+}
+
+/** True if the caller is a member of the group whose users' addresses are logged. */
+function isWatched(): boolean {
+  const gid = groupId(IPLOG_GROUP);
+  return gid !== undefined && (process.getegid?.() === gid || (process.getgroups?.() ?? []).includes(gid));
+}
+
+async function vdePlug(args: string[]): Promise<number> {
+  const line = parseOptions(args, options, { stopAt: '=' });
+  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
+  if (has('help')) {
+    writeSync(2, USAGE + renderHelp(options));
+    return EXIT_USAGE; // As C's does.
+  }
+  if (has('help-vnl')) {
+    writeSync(1, schemeHelp());
+    return 0;
+  }
+  const shell = line.options.find(({ option }) => option.name === 'command');
+  if (shell && shell.value !== 'vde_plug') {
+    openSyslog({ ident: 'vde_plug' }).log(`FAILED: ${who()}`);
+    writeSync(2, BROKER);
+    return EXIT_USAGE;
+  }
+  const plan = readPlan(line.operands);
+  const open = readOptions(line);
+  if (has('daemon') && plan.second === undefined) {
+    throw usageError(
+      '--daemon',
+      'in the background there are no standard streams to join',
+      'name two locators, or a command after =',
+    );
+  }
+  const daemon = await daemonize(has('daemon'));
+  const addresses = has('iplog') || (shell !== undefined && isWatched());
+  const journal = has('log') || addresses || shell ? startJournal() : undefined;
+  const session = new Session();
+  session.onCleanUp(() => journal?.stop());
+  const pidfile = line.options.findLast(({ option }) => option.name === 'pidfile')?.value;
+  onSignals(async (signal) => {
+    await session.end(signal);
+  });
+  try {
+    if (pidfile !== undefined) {
+      const file = writePidfile(pidfile);
+      session.onCleanUp(() => file.remove());
+    }
+    const a = session.own(await openPlug(plan.first, open.first));
+    const b = session.own(await openSecond(plan.second, open.second, session));
+    const log = addresses && journal ? new IpLog((seen) => journal.address(seen), Date.now) : undefined;
+    const cable = new Cable(a, b, log && ((burst) => log.look(burst)));
+    warnWhenDown(a);
+    warnWhenDown(b);
+    daemon.ready();
+    const { lost, error } = await cable.ended;
+    const other = lost === a ? b : a;
+    await Cable.drain(other, DRAIN_MS);
+    if (error !== undefined && error.code !== 'ECONNRESET') complain(error.message);
+    return (await session.end()) ?? 0;
+  } catch (error) {
+    await session.end('SIGTERM');
+    if (error instanceof VdeError && daemon.background) return daemon.fail(error);
+    throw error;
+  }
+}
+
+function warnWhenDown(plug: Plug & { onDown?: (() => void) | undefined; interfaceName?: string }): void {
+  if (plug.interfaceName === undefined) return;
+  plug.onDown = () =>
+    complain(`${plug.name}: the interface is DOWN, frames to it are dropped (ip link set ${plug.interfaceName} up)`);
+}
+
+async function openSecond(second: Plan['second'], open: OpenOptions, session: Session): Promise<Plug> {
+  if (second === undefined) return new StreamPlug('standard streams', 0, 1, RECORD_MAX_C_TOOLS);
+  if ('locator' in second) return openPlug(second.locator, open);
+  return session.run(second.command);
+}
+
+interface Journal {
+  address(seen: { version: 4 | 6; address: string; vlan: number }): void;
+  stop(): void;
+}
+
+/** START now, STOP at the end, addresses in between. */
+function startJournal(): Journal {
+  const syslog = openSyslog({ ident: 'vde_plug' });
+  syslog.log(`START: ${who()}`);
+  const user = who().split(' ')[1];
+  return {
+    address: ({ version, address, vlan }) =>
+      syslog.log(`user ${user} Real-IP ${realAddress()} has got VDE-IP${version} ${address} on vlan ${vlan}`),
+    stop: () => {
+      syslog.log(`STOP: ${who()}`);
+      syslog.close();
+    },
+  };
+}
+
+/** What a run of vde_plug holds, and how it is given back: plugs, files, the command. */
+class Session {
+  readonly #plugs: Plug[] = [];
+  readonly #cleanUps: (() => void)[] = [];
+  #child: ChildProcess | undefined;
+  #childEnded: Promise<number> | undefined;
+  #ended: Promise<number | undefined> | undefined;
+
+  own(plug: Plug): Plug {
+    this.#plugs.push(plug);
+    return plug;
+  }
+
+  onCleanUp(step: () => void): void {
+    this.#cleanUps.push(step);
+  }
+
+  /** Starts a command whose standard streams carry frames. */
+  async run(command: string[]): Promise<Plug> {
+    const toChild = pipe();
+    const fromChild = pipe();
+    const child = spawn(command[0], command.slice(1), { stdio: [toChild.read, fromChild.write, 'inherit'] });
+    this.#child = child;
+    this.#childEnded = new Promise((done) => {
+      child.once('exit', (status, signal) => done(status ?? 128 + signalNumber(signal)));
+      child.once('error', () => done(127));
+    });
+    try {
+      await new Promise<void>((done, fail) => {
+        child.once('spawn', done);
+        child.once('error', (error: NodeJS.ErrnoException) =>
+          fail(callError('execvp', Math.abs(error.errno ?? 2), command[0], 'the command cannot be run')),
+        );
+      });
+      return new StreamPlug(command[0], fromChild.read, toChild.write, RECORD_MAX_C_TOOLS);
+    } finally {
+      closePipe(toChild);
+      closePipe(fromChild);
+    }
+  }
+
+  /**
+   * Closes everything and waits for the command. Idempotent.
+   * @param signal passed to the command; without one it is expected to end by the end of its input.
+   * @returns its exit status (128 + signal number if it was killed), undefined if there was none.
+   */
+  end(signal?: NodeJS.Signals): Promise<number | undefined> {
+    this.#ended ??= this.#end(signal);
+    return this.#ended;
+  }
+
+  async #end(signal: NodeJS.Signals | undefined): Promise<number | undefined> {
+    for (const plug of this.#plugs) plug.close();
+    const status = await this.#endChild(signal);
+    for (const step of this.#cleanUps.reverse()) step();
+    return status;
+  }
+
+  async #endChild(signal: NodeJS.Signals | undefined): Promise<number | undefined> {
+    const child = this.#child;
+    if (child === undefined || this.#childEnded === undefined) return undefined;
+    if (signal) child.kill(signal);
+    const timers = [
+      setTimeout(() => child.kill('SIGTERM'), PATIENCE_MS),
+      setTimeout(() => child.kill('SIGKILL'), 2 * PATIENCE_MS),
+    ];
+    const status = await this.#childEnded;
+    for (const timer of timers) clearTimeout(timer);
+    return status;
+  }
+}
+
+function closePipe({ read, write }: Pipe): void {
+  close(read);
+  close(write);
+}
+
+function signalNumber(signal: NodeJS.Signals | null): number {
+  return signal === null ? 0 : constants.signals[signal];
+}

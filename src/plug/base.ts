@@ -1,0 +1,73 @@
+/** What plugs of all kinds share: being lost once, closed once, and counting what they drop. */
+
+import type { VdeError } from '../sys/errors.js';
+import { loop } from '../sys/loop.js';
+import { noDrops, type Sink } from './plug.js';
+
+/** Base of plugs that watch something. */
+export abstract class PlugBase {
+  abstract readonly name: string;
+  readonly drops = noDrops();
+  onLost: ((error?: VdeError) => void) | undefined;
+  onDrained: (() => void) | undefined;
+  #sink: Sink | undefined;
+  #receiving = true;
+  #closed = false;
+
+  get sink(): Sink | undefined {
+    return this.#sink;
+  }
+
+  set sink(sink: Sink | undefined) {
+    this.#sink = sink;
+    if (!this.#closed) this.listen();
+  }
+
+  get receiving(): boolean {
+    return this.#receiving;
+  }
+
+  set receiving(receiving: boolean) {
+    this.#receiving = receiving;
+    if (!this.#closed) this.listen();
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Whether arriving frames have somewhere to go. */
+  protected get wanted(): boolean {
+    return this.#sink !== undefined && this.#receiving && !this.#closed;
+  }
+
+  /** Waits for exactly the events that something will be done about. */
+  protected abstract listen(): void;
+
+  /** Gives back what the plug holds. Called once. */
+  protected abstract release(): void;
+
+  /** Ends the plug because of its peer, and tells the owner. */
+  protected lose(error?: VdeError): void {
+    if (this.#closed) return;
+    const { onLost } = this;
+    this.close();
+    loop().touch();
+    onLost?.(error);
+  }
+
+  /** Tells the owner that nothing waits for the peer any more. */
+  protected drained(): void {
+    if (this.onDrained === undefined) return;
+    loop().touch();
+    this.onDrained();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.onLost = undefined;
+    this.onDrained = undefined;
+    this.release();
+  }
+}

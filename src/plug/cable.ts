@@ -1,0 +1,67 @@
+/**
+ * A cable: what arrives at one plug is sent out at the other.
+ *
+ * An end that cannot take more for now stops the other from being read, so that a full pipe or a slow switch is felt by
+ * the sender instead of costing frames.
+ */
+
+import { ALL_VIEWS, type Burst } from '../frame/burst.js';
+import type { VdeError } from '../sys/errors.js';
+import type { Plug } from './plug.js';
+
+/** Why a cable ended: which end was lost, and the error if it was not a plain leave. */
+export interface CableEnd {
+  lost: Plug;
+  error: VdeError | undefined;
+}
+
+/** Looks at every burst that passes, in the direction away from `from`. */
+export type Observer = (burst: Burst, from: Plug) => void;
+
+/** See the head of this file. */
+export class Cable {
+  /** Resolved when an end is lost; the other is still open then, so that what waits for it can go out. */
+  readonly ended: Promise<CableEnd>;
+
+  constructor(
+    readonly a: Plug,
+    readonly b: Plug,
+    observer?: Observer,
+  ) {
+    this.ended = new Promise((done) => {
+      a.onLost = (error) => done({ lost: a, error });
+      b.onLost = (error) => done({ lost: b, error });
+    });
+    join(a, b, observer);
+    join(b, a, observer);
+  }
+
+  /** Waits up to `ms` for what `plug` has accepted to go out. */
+  static drain(plug: Plug, ms: number): Promise<void> {
+    if (!plug.backlogged) return Promise.resolve();
+    return new Promise((done) => {
+      const timer = setTimeout(done, ms);
+      plug.onLost = plug.onDrained = () => {
+        clearTimeout(timer);
+        done();
+      };
+    });
+  }
+
+  /** Closes both ends. Idempotent. */
+  close(): void {
+    this.a.close();
+    this.b.close();
+  }
+}
+
+function join(from: Plug, to: Plug, observer: Observer | undefined): void {
+  to.onDrained = () => {
+    from.receiving = true;
+  };
+  from.sink = (burst) => {
+    observer?.(burst, from);
+    to.send(burst, ALL_VIEWS, burst.count);
+    if (to.backlogged) from.receiving = false;
+  };
+}

@@ -1,0 +1,33 @@
+/** What a locator scheme is: a name, a table of parameters, and a way to open an end. */
+
+import type { ParamSpec } from './params.js';
+import type { Plug } from './plug.js';
+import type { ResolvedLocator } from './resolve.js';
+
+/** What the opener of a locator may add to it. What the locator itself says comes first. */
+export interface OpenOptions {
+  /** What a switch shows for the connection; `vde` if not given. */
+  description?: string;
+  /** Port of a switch; 0 or less asks for port 0. */
+  port?: number;
+  /** Group, by name or number, that the end's socket is given to. */
+  group?: string | number;
+  /** Permissions of the end's socket; 0 means the default, 0700. */
+  mode?: number;
+}
+
+/** A scheme. Adding one to the registry makes every command and the library understand it. */
+export interface Scheme {
+  /** What stands before `://`. */
+  readonly name: string;
+  /** How the part after `://` is written, e.g. `DIRECTORY[parameters]`. */
+  readonly syntax: string;
+  /** One sentence for people. */
+  readonly doc: string;
+  readonly params: readonly ParamSpec[];
+  /**
+   * Opens an end.
+   * @throws VdeError naming the locator.
+   */
+  open(locator: ResolvedLocator, options: OpenOptions): Promise<Plug>;
+}

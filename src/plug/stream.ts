@@ -1,0 +1,213 @@
+/**
+ * A plug over a pair of byte streams: each frame is a record of a 2-byte big-endian length and the frame (reference: VDE
+ * switch socket protocol, section 12). Standard input and output of `vde_plug` are this, and the pipes of a command.
+ *
+ * The streams are other processes' too, so they are not switched to non-blocking: a pipe or terminal is opened anew
+ * through /proc, which gives an open file of our own.
+ */
+
+import { constants, fstatSync, openSync } from 'node:fs';
+import { BURST_SIZE, Burst, FRAME_MAX } from '../frame/burst.js';
+import { RECORD_HEADER, RECORD_MAX, StreamDecoder } from '../frame/stream.js';
+import { Descriptor } from '../sys/descriptor.js';
+import { EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
+import { callError, errnoNumber } from '../sys/errors.js';
+import { readTo, writeFrom } from '../sys/io.js';
+import { loop, type Watch } from '../sys/loop.js';
+import { Memory } from '../sys/memory.js';
+import { PlugBase } from './base.js';
+import type { Plug } from './plug.js';
+
+const EAGAIN = errnoNumber('EAGAIN');
+const EPIPE = errnoNumber('EPIPE');
+/** Bytes read at once: what a pipe holds. */
+const READ_SIZE = 64 << 10;
+/** Bytes that may wait for a slow reader. */
+const WRITE_SIZE = 1 << 20;
+/** Reads before the others get their turn. */
+const READS_PER_TURN = 4;
+
+/** A stream's descriptor in the form that this plug needs: non-blocking, and whether the loop can watch it. */
+class Stream {
+  readonly descriptor: Descriptor;
+  /** Files are always ready: epoll refuses them. */
+  readonly watchable: boolean;
+
+  constructor(fd: number, access: number, subject: string) {
+    const stat = fstatSync(fd);
+    this.watchable = !stat.isFile();
+    let own: number | undefined;
+    if (stat.isFIFO() || stat.isCharacterDevice()) {
+      try {
+        own = openSync(`/proc/self/fd/${fd}`, access | constants.O_NONBLOCK | constants.O_NOCTTY);
+      } catch {
+        // A pipe of another user's may not be opened again; a copy of the descriptor has to do, and may block.
+      }
+    }
+    this.descriptor = own === undefined ? new Descriptor(fd, subject).duplicate() : new Descriptor(own, subject);
+  }
+}
+
+/** See the head of this file. */
+export class StreamPlug extends PlugBase implements Plug {
+  readonly takesOffloads = false;
+  readonly #input: Stream;
+  readonly #output: Stream;
+  readonly #burst = new Burst();
+  readonly #chunk = new Memory(READ_SIZE);
+  readonly #decoder: StreamDecoder;
+  /** Records not yet written: bytes `#sent` to `#filled`. */
+  readonly #pending = new Memory(WRITE_SIZE);
+  #sent = 0;
+  #filled = 0;
+  #inputWatch: Watch | undefined;
+  #outputWatch: Watch | undefined;
+  #ended = false;
+  #turn: NodeJS.Immediate | undefined;
+
+  /**
+   * Takes copies of the descriptors; the originals stay the caller's.
+   * @param maxFrame longest frame to put into the stream.
+   */
+  constructor(
+    readonly name: string,
+    input: number,
+    output: number,
+    readonly maxFrame: number,
+  ) {
+    super();
+    this.#input = new Stream(input, constants.O_RDONLY, name);
+    this.#output = new Stream(output, constants.O_WRONLY, name);
+    this.#decoder = new StreamDecoder((frame) => this.#take(frame), { maxFrame: Math.min(FRAME_MAX, RECORD_MAX) });
+  }
+
+  get backlogged(): boolean {
+    return this.#filled > this.#sent;
+  }
+
+  protected override listen(): void {
+    const reading = this.wanted && !this.#ended;
+    if (!this.#input.watchable) {
+      if (reading) this.#turn ??= setImmediate(() => this.#readFile());
+    } else if (this.#inputWatch !== undefined) {
+      if (this.#ended) {
+        this.#inputWatch.close();
+        this.#inputWatch = undefined;
+      } else {
+        this.#inputWatch.events = reading ? EPOLLIN : 0;
+      }
+    } else if (reading) {
+      this.#inputWatch = loop().watch(this.#input.descriptor.fd, EPOLLIN, (events) => this.#onReadable(events));
+    }
+    if (!this.#output.watchable) return;
+    // With nothing to write the descriptor is still watched: its reader's leaving shows as an error.
+    const events = this.backlogged ? EPOLLOUT : 0;
+    if (this.#outputWatch !== undefined) this.#outputWatch.events = events;
+    else this.#outputWatch = loop().watch(this.#output.descriptor.fd, events, (ready) => this.#onWritable(ready));
+  }
+
+  #onReadable(events: number): undefined {
+    if (!this.wanted && events !== EPOLLIN) {
+      // The writer has gone, but what it wrote is still there: it is read when somebody wants it.
+      if (this.#inputWatch) {
+        this.#inputWatch.close();
+        this.#inputWatch = undefined;
+      }
+      return;
+    }
+    for (let turn = 0; turn < READS_PER_TURN && this.wanted && this.#read(); turn++);
+  }
+
+  #readFile(): void {
+    this.#turn = undefined;
+    if (this.wanted && this.#read() && !this.closed) this.listen();
+  }
+
+  /** Reads once; false if there was nothing or it was the end. */
+  #read(): boolean {
+    const n = readTo(this.#input.descriptor.fd, this.#chunk.address, READ_SIZE);
+    if (n > 0) {
+      this.#decoder.push(this.#chunk.bytes.subarray(0, n));
+      this.#give();
+      return true;
+    }
+    if (n === -EAGAIN) return false;
+    this.#ended = true;
+    this.#decoder.finish();
+    if (n === 0) this.lose();
+    else this.lose(callError('read', -n, this.name));
+    return false;
+  }
+
+  #take(frame: Uint8Array): void {
+    this.#burst.add(frame);
+    if (this.#burst.count === BURST_SIZE) this.#give();
+  }
+
+  #give(): void {
+    this.drops.runt = this.#decoder.runts;
+    this.drops.oversize = this.#decoder.oversize;
+    if (this.#burst.count > 0) this.sink?.(this.#burst);
+    this.#burst.count = 0;
+  }
+
+  send(frames: Burst, views: Uint8Array, count: number): void {
+    const { length } = frames;
+    const { bytes } = this.#pending;
+    for (let k = 0; k < count; k++) {
+      const size = length[views[k]];
+      if (size > this.maxFrame) {
+        this.drops.oversize++;
+        continue;
+      }
+      if (this.#filled + RECORD_HEADER + size > WRITE_SIZE && !this.#makeRoom(RECORD_HEADER + size)) {
+        this.drops.full++;
+        continue;
+      }
+      bytes[this.#filled] = size >>> 8;
+      bytes[this.#filled + 1] = size & 0xff;
+      frames.copyView(views[k], bytes, this.#filled + RECORD_HEADER);
+      this.#filled += RECORD_HEADER + size;
+    }
+    this.#write();
+  }
+
+  /** Moves what waits to the front; false if that does not give `size` bytes. */
+  #makeRoom(size: number): boolean {
+    this.#pending.bytes.copyWithin(0, this.#sent, this.#filled);
+    this.#filled -= this.#sent;
+    this.#sent = 0;
+    return this.#filled + size <= WRITE_SIZE;
+  }
+
+  #onWritable(events: number): undefined {
+    if (events & EPOLLOUT || this.backlogged) this.#write();
+    else if (events !== 0) this.lose();
+    if (!this.closed && !this.backlogged) this.drained();
+  }
+
+  /** Writes what it can; what is left goes when the reader has made room. */
+  #write(): void {
+    while (!this.closed && this.#sent < this.#filled) {
+      const n = writeFrom(this.#output.descriptor.fd, this.#pending.address + this.#sent, this.#filled - this.#sent);
+      if (n > 0) this.#sent += n;
+      else if (n === -EAGAIN) break;
+      else if (n === -EPIPE) this.lose();
+      else this.lose(callError('write', -n, this.name));
+    }
+    if (this.closed) return;
+    if (this.#sent === this.#filled) {
+      this.#sent = 0;
+      this.#filled = 0;
+    }
+    this.listen();
+  }
+
+  protected override release(): void {
+    if (this.#turn) clearImmediate(this.#turn);
+    this.#inputWatch?.close();
+    this.#outputWatch?.close();
+    this.#input.descriptor.close();
+    this.#output.descriptor.close();
+  }
+}

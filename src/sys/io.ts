@@ -1,0 +1,31 @@
+/** read(2) and writev(2) on plain descriptors, at addresses. */
+
+import { errno, native } from './ffi.js';
+
+const read = native<(fd: number, buffer: number, size: number) => number>(
+  'long read(int fd, size_t buffer, size_t size)',
+);
+const writev = native<(fd: number, iovecs: number, count: number) => number>(
+  'long writev(int fd, size_t iovecs, int count)',
+);
+const writeCall = native<(fd: number, buffer: number, size: number) => number>(
+  'long write(int fd, size_t buffer, size_t size)',
+);
+
+/** Reads up to `size` bytes to an address of stable memory. Returns the bytes read (0: end), or minus the errno. */
+export function readTo(fd: number, address: number, size: number): number {
+  const n = read(fd, address, size);
+  return n < 0 ? -errno() : n;
+}
+
+/** Writes `size` bytes from an address. Returns the bytes written, or minus the errno. */
+export function writeFrom(fd: number, address: number, size: number): number {
+  const n = writeCall(fd, address, size);
+  return n < 0 ? -errno() : n;
+}
+
+/** Writes what `count` iovecs at an address gather. Returns the bytes written, or minus the errno. */
+export function writeGathered(fd: number, iovecs: number, count: number): number {
+  const n = writev(fd, iovecs, count);
+  return n < 0 ? -errno() : n;
+}
