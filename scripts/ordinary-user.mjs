@@ -5,11 +5,13 @@
 
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { guestKernel } from './guest-kernel.mjs';
 import { root } from './setup.mjs';
 
 const NAME = 'vdetest';
+/** Root's own may hold folders that are closed to others. */
+const PATH = [dirname(process.execPath), '/usr/local/bin', '/usr/bin', '/bin'].join(':');
 
 /** Makes the user and the copy. `command(args)` gives what to run to run `args` as that user; `remove` undoes all. */
 export function ordinaryUser() {
@@ -40,7 +42,7 @@ export function ordinaryUser() {
   return {
     tree: place('tree'),
     env: { HOME: place('home'), TMPDIR: place('t'), XDG_CACHE_HOME: place('cache'), USER: NAME, LOGNAME: NAME },
-    command: (args) => ['runuser', '-u', NAME, '--', ...args],
+    command: (args) => ['runuser', '-u', NAME, '--', 'env', `PATH=${PATH}`, ...args],
     remove,
   };
 }

@@ -11,6 +11,7 @@ import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
 import { VdeError } from '../sys/errors.js';
+import { hasNoReader } from '../sys/process.js';
 
 /** Exit status for a bug in the program (EX_SOFTWARE). */
 const EXIT_BUG = 70;
@@ -75,10 +76,8 @@ function report(error: unknown, { failure = 1, usage = failure }: CommandStatuse
 
 /** EPIPE from `process.stdout` or from a write to a bare descriptor, but not from a socket of ours. */
 function isBrokenOutput(error: unknown): boolean {
-  const { code, syscall, stack } = error as NodeJS.ErrnoException;
-  return (
-    code === 'EPIPE' && syscall === 'write' && (process.stdout.errored === error || !!stack?.includes('writeSync'))
-  );
+  const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+  return code === 'EPIPE' && syscall === 'write' && hasNoReader(1);
 }
 
 /**

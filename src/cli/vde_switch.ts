@@ -4,13 +4,12 @@ import { writeSync } from 'node:fs';
 import { switchCommands } from '../console/switch-commands.js';
 import { startTerminal } from '../console/terminal.js';
 import { isMulticast, parseMac, randomMac } from '../frame/mac.js';
-import { TapPlug } from '../plug/tap.js';
-import { ControlServer, type Log } from '../switch/control.js';
-import { ControlDirectory } from '../switch/directory.js';
-import { DEFAULT_PORTS, PORTS_MAX, Switch } from '../switch/switch.js';
+import type { Log } from '../switch/control.js';
+import { SwitchService } from '../switch/service.js';
+import { DEFAULT_PORTS, PORTS_MAX } from '../switch/switch.js';
 import { VdeError } from '../sys/errors.js';
 import { openSyslog } from '../sys/syslog.js';
-import { INTERFACE_NAME_MAX, openTap } from '../sys/tap.js';
+import { INTERFACE_NAME_MAX } from '../sys/tap.js';
 import { groupId } from '../sys/users.js';
 import { complain, onSignals, runCommand } from './command.js';
 import { daemonize } from './daemon.js';
@@ -19,7 +18,6 @@ import { writePidfile } from './pidfile.js';
 import { version } from './version.js';
 
 const EXIT_NO_DIRECTORY = 255;
-const SWEEP_MS = 2000;
 const HASH_SIZE = 128;
 const HASH_SIZE_MAX = 1 << 20;
 
@@ -303,31 +301,14 @@ function start(settings: Settings, log: Log, cleanups: (() => void)[], stop: () 
     const pidfile = writePidfile(settings.pidfile);
     cleanups.push(() => pidfile.remove());
   }
-  let directory: ControlDirectory;
-  try {
-    directory = ControlDirectory.open(settings.directory, settings);
-  } catch (error) {
-    throw error instanceof VdeError ? new DirectoryFailure(error) : error;
-  }
-  cleanups.push(() => directory.close());
-  const begin = performance.now();
-  const now = () => Math.floor((performance.now() - begin) / 1000);
-  const target = new Switch({ ports: settings.ports, hub: settings.hub, now, random: Math.random });
-  const server = new ControlServer(target, directory, log);
-  cleanups.push(
-    () => server.close(),
-    () => target.close(),
-  );
-  const sweep = setInterval(() => target.sweep(), SWEEP_MS);
-  cleanups.push(() => clearInterval(sweep));
-  for (const name of settings.taps) seatTap(target, name, log);
+  const service = openService(settings, log);
+  cleanups.push(() => service.close());
+  for (const name of settings.taps) addTap(service, name, log);
   if (!settings.console) return;
   const commands = switchCommands({
     version,
-    switch: target,
+    service,
     mac: settings.mac,
-    directory: directory.path,
-    mode: directory.mode,
     hashSize: settings.hashSize,
     shutdown: () => {
       log('Shutdown from mgmt command');
@@ -342,14 +323,18 @@ function start(settings: Settings, log: Log, cleanups: (() => void)[], stop: () 
   );
 }
 
-/** A tap that cannot be opened is said, and the switch runs without it, as C's does. */
-function seatTap(target: Switch, name: string, log: Log): void {
+function openService(settings: Settings, log: Log): SwitchService {
   try {
-    const { descriptor, interfaceName } = openTap(name, `tap ${name}`);
-    const plug = new TapPlug(descriptor, interfaceName, interfaceName);
-    plug.onDown = () =>
-      log(`${interfaceName}: the interface is DOWN, frames to it are dropped (ip link set ${interfaceName} up)`);
-    target.attach(plug, { id: descriptor.fd, module: 'tuntap', description: interfaceName, user: -1 });
+    return new SwitchService(settings.directory, { ...settings, log });
+  } catch (error) {
+    throw error instanceof VdeError ? new DirectoryFailure(error) : error;
+  }
+}
+
+/** A tap that cannot be opened is said, and the switch runs without it, as C's does. */
+function addTap(service: SwitchService, name: string, log: Log): void {
+  try {
+    service.addTap(name);
   } catch (error) {
     if (!(error instanceof VdeError)) throw error;
     log(`ERROR OPENING tap interface: ${error.message}`);

@@ -2,6 +2,7 @@
 
 import { formatMac } from '../frame/mac.js';
 import type { Endpoint, Port } from '../switch/port.js';
+import type { SwitchService } from '../switch/service.js';
 import type { Switch } from '../switch/switch.js';
 import { groupName, userName } from '../sys/users.js';
 import { type ConsoleCommand, consoleError, helpCommand, leadingInteger } from './command-table.js';
@@ -9,11 +10,8 @@ import { type ConsoleCommand, consoleError, helpCommand, leadingInteger } from '
 /** What the commands are about. */
 export interface ConsoleTarget {
   version: string;
-  switch: Switch;
+  service: SwitchService;
   mac: Uint8Array;
-  /** Directory of the control socket, and the mode of its sockets. */
-  directory: string;
-  mode: number;
   /** Buckets of the table that a C switch would have: only shown. */
   hashSize: number;
   shutdown: () => void;
@@ -26,6 +24,7 @@ export function banner(version: string): string[] {
 
 /** The commands, in the order in which `help` lists them and lines are matched. */
 export function switchCommands(target: ConsoleTarget): ConsoleCommand[] {
+  const { service } = target;
   const table: ConsoleCommand[] = [];
   table.push(
     { name: 'ds', syntax: '============', help: 'DATA SOCKET MENU' },
@@ -34,7 +33,8 @@ export function switchCommands(target: ConsoleTarget): ConsoleCommand[] {
       syntax: '',
       help: 'show ds info',
       data: true,
-      run: (_, out) => out.push(`ctl dir ${target.directory}`, `std mode 0${target.mode.toString(8).padStart(3, '0')}`),
+      run: (_, out) =>
+        out.push(`ctl dir ${service.directory}`, `std mode 0${service.mode.toString(8).padStart(3, '0')}`),
     },
     helpCommand(table),
     { name: 'logout', syntax: '', help: 'logout from this mgmt terminal', run: () => {} },
@@ -47,7 +47,7 @@ export function switchCommands(target: ConsoleTarget): ConsoleCommand[] {
       run: (_, out) =>
         out.push(
           ...banner(target.version),
-          `pid ${process.pid} MAC ${formatMac(target.mac)} uptime ${target.switch.uptime}`,
+          `pid ${process.pid} MAC ${formatMac(target.mac)} uptime ${service.switch.uptime}`,
         ),
     },
     { name: 'hash', syntax: '============', help: 'HASH TABLE MENU' },
@@ -60,8 +60,8 @@ export function switchCommands(target: ConsoleTarget): ConsoleCommand[] {
         out.push(
           `Hash size ${target.hashSize}`,
           'GC interval 2 secs',
-          `GC expire ${target.switch.table.expire} secs`,
-          `Min persistence ${target.switch.table.minPersistence} secs`,
+          `GC expire ${service.switch.table.expire} secs`,
+          `Min persistence ${service.switch.table.minPersistence} secs`,
         ),
     },
     {
@@ -77,21 +77,21 @@ export function switchCommands(target: ConsoleTarget): ConsoleCommand[] {
       syntax: '',
       help: 'show port info',
       data: true,
-      run: (_, out) => out.push(`Numports=${target.switch.portCount}`, `HUB=${target.switch.hub}`, 'counters=true'),
+      run: (_, out) => out.push(`Numports=${service.switch.portCount}`, `HUB=${service.switch.hub}`, 'counters=true'),
     },
     {
       name: 'port/print',
       syntax: '[N]',
       help: 'print the port/endpoint table',
       data: true,
-      run: (argument, out) => printPorts(target.switch, argument, out, true),
+      run: (argument, out) => printPorts(service.switch, argument, out, true),
     },
     {
       name: 'port/allprint',
       syntax: '[N]',
       help: 'print the port/endpoint table (including inactive port)',
       data: true,
-      run: (argument, out) => printPorts(target.switch, argument, out, false),
+      run: (argument, out) => printPorts(service.switch, argument, out, false),
     },
   );
   return table;
@@ -112,8 +112,8 @@ export function hashBucket(address: Uint8Array, vlan: number, size: number): num
 }
 
 function printTable(target: ConsoleTarget, out: string[]): void {
-  const now = target.switch.uptime;
-  const rows = [...target.switch.table.entries(now)].map((entry) => ({
+  const { table, uptime: now } = target.service.switch;
+  const rows = [...table.entries(now)].map((entry) => ({
     ...entry,
     bucket: hashBucket(entry.address, entry.vlan, target.hashSize),
   }));

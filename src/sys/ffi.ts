@@ -39,9 +39,14 @@ export function check(result: number, call: string, subject: string, remedy?: st
   return result;
 }
 
-/** The address of stable memory; only `memory.ts` may call this, on an `ArrayBuffer` made by itself. */
+/** The address of stable memory; only `memory.ts` may call this, on an `ArrayBuffer` made by itself or mapped. */
 export function addressOf(buffer: ArrayBuffer): number {
   return Number(koffi.address(buffer));
+}
+
+/** The `size` bytes at an address that stays mapped, in place; only for memory that is not JavaScript's (`memfd.ts`). */
+export function viewAt(address: number, size: number): ArrayBuffer {
+  return koffi.view(address, size);
 }
 
 /** Registers a JavaScript function as a C callback for the life of the process; returns what C calls. */

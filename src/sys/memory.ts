@@ -18,10 +18,10 @@ export class Memory {
   /** The same bytes as 32-bit words in host order. */
   readonly words: Uint32Array;
 
-  /** @param size in bytes; rounded up to a multiple of 8. */
-  constructor(size: number) {
-    this.size = Math.max(8, (size + 7) & ~7);
-    this.buffer = new ArrayBuffer(this.size);
+  /** @param size in bytes, rounded up to a multiple of 8; or memory that is there already (`memfd.ts`). */
+  constructor(size: number | ArrayBuffer) {
+    this.buffer = typeof size === 'number' ? new ArrayBuffer(Math.max(8, (size + 7) & ~7)) : size;
+    this.size = this.buffer.byteLength;
     this.address = addressOf(this.buffer);
     this.bytes = new Uint8Array(this.buffer);
     this.view = new DataView(this.buffer);

@@ -17,6 +17,9 @@ const c = {
   setsid: native<() => number>('int setsid(void)'),
   kill: native<(pid: number, signal: number) => number>('int kill(int pid, int signal)'),
   flock: native<(fd: number, operation: number) => number>('int flock(int fd, int operation)'),
+  poll: native<(fds: Int32Array, count: number, timeout: number) => number>(
+    'int poll(void *fds, unsigned long count, int timeout)',
+  ),
   signal: native<(signal: number, handler: number) => number>('size_t signal(int signal, size_t handler)'),
 };
 
@@ -25,6 +28,7 @@ const F_GETFD = 1;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
 const LOCK_EX_NB = 2 | 4;
+const POLLERR_POLLHUP = 0x8 | 0x10;
 const SIG_DFL = 0;
 /** The signals that node ignores from its start; an ignored signal would stay ignored in the program that follows. */
 const IGNORED_BY_NODE = [constants.signals.SIGPIPE, constants.signals.SIGXFSZ];
@@ -101,6 +105,14 @@ export function setsid(): number {
 export function kill(pid: number, signal: NodeJS.Signals | 0): void {
   const subject = pid < 0 ? `process group ${-pid}` : `process ${pid}`;
   check(c.kill(pid, signal === 0 ? 0 : constants.signals[signal]), 'kill', subject);
+}
+
+/** True if what is written to a pipe or socket can no longer be read by anybody. */
+export function hasNoReader(fd: number): boolean {
+  // struct pollfd: int fd, short events, short revents; errors and hang-ups are reported unasked.
+  const pollfd = new Int32Array([fd, 0]);
+  c.poll(pollfd, 1, 0);
+  return ((pollfd[1] >>> 16) & POLLERR_POLLHUP) !== 0;
 }
 
 /** Takes the exclusive lock of an open file without waiting; it goes with the last duplicate of `fd`. False: taken. */

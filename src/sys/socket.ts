@@ -138,6 +138,11 @@ export function tryConnectRaw(socket: Descriptor, memory: Memory, offset: number
   return connectCall(socket.fd, memory.address + offset, length) < 0 ? errno() : 0;
 }
 
+/** Binds to a raw socket address of `length` bytes at `memory[offset]`; 0 or the errno. */
+export function tryBindRaw(socket: Descriptor, memory: Memory, offset: number, length: number): number {
+  return bindCall(socket.fd, memory.address + offset, length) < 0 ? errno() : 0;
+}
+
 export function listen(socket: Descriptor, backlog: number): void {
   check(listenCall(socket.fd, backlog), 'listen', socket.subject);
 }
@@ -168,6 +173,11 @@ export function shutdownWrite(socket: Descriptor): void {
 export function setOption(socket: Descriptor, level: number, name: number, value: number): boolean {
   option.view.setInt32(0, value, true);
   return setsockopt(socket.fd, level, name, option.address, 4) === 0;
+}
+
+/** Sets an option whose value is a structure, the first `length` bytes of `memory`; 0 or the errno. */
+export function setRawOption(socket: Descriptor, level: number, name: number, memory: Memory, length: number): number {
+  return setsockopt(socket.fd, level, name, memory.address, length) < 0 ? errno() : 0;
 }
 
 /** The value of an integer option, or minus the errno. */

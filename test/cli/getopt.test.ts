@@ -8,7 +8,14 @@ import { requirePeer } from '../support/peers.js';
 
 const table: OptionSpec[] = [
   { name: 'daemon', short: 'd', long: ['daemon'], arg: 'none', help: 'run in the background' },
-  { name: 'pidfile', short: 'p', long: ['pidfile'], arg: 'required', metavar: 'FILE', help: 'write the process id to FILE' },
+  {
+    name: 'pidfile',
+    short: 'p',
+    long: ['pidfile'],
+    arg: 'required',
+    metavar: 'FILE',
+    help: 'write the process id to FILE',
+  },
   { name: 'sock', short: 's', long: ['sock', 'vdesock', 'unix'], arg: 'required', metavar: 'DIR', help: 'directory' },
   { name: 'mode', short: 'm', long: ['mod', 'mode'], arg: 'required', metavar: 'MODE', help: 'octal' },
   { name: 'hub', short: 'x', long: ['hub'], arg: 'none', help: 'no learning' },
@@ -33,11 +40,17 @@ function usage(args: string[], settings?: ParseSettings): string {
 }
 
 test('short options, clusters, attached and separate values', () => {
-  assert.equal(parse(['-dx', '-pFILE', '-p', 'other', '-dl', '-l3', '-xs', 'dir']), 'daemon hub pidfile=FILE pidfile=other daemon level level=3 hub sock=dir |');
+  assert.equal(
+    parse(['-dx', '-pFILE', '-p', 'other', '-dl', '-l3', '-xs', 'dir']),
+    'daemon hub pidfile=FILE pidfile=other daemon level level=3 hub sock=dir |',
+  );
 });
 
 test('long options, abbreviations, values after = or in the next word', () => {
-  assert.equal(parse(['--pid', 'a', '--pidfile=b', '--unix=', '--da', '--level=', '--level', 'x']), 'pidfile=a pidfile=b sock= daemon level= level | x');
+  assert.equal(
+    parse(['--pid', 'a', '--pidfile=b', '--unix=', '--da', '--level=', '--level', 'x']),
+    'pidfile=a pidfile=b sock= daemon level= level | x',
+  );
   assert.equal(parse(['--mo', '600']), 'mode=600 |', 'two names of one option are not ambiguous');
 });
 
@@ -53,13 +66,28 @@ test('stopAt ends the options and stays an operand, unless it is a value', () =>
 
 test('single-dash long names', () => {
   const longOnly = { longOnly: true };
-  assert.equal(parse(['-sock', 'd', '-hub', '-daem', '-mod=700', '-pid=f', '-x', '-s', 'e'], longOnly), 'sock=d hub daemon mode=700 pidfile=f hub sock=e |');
-  assert.equal(parse(['-dx', '-pFILE', '-m600'], longOnly), 'daemon hub pidfile=FILE mode=600 |', 'clusters that are no long name');
+  assert.equal(
+    parse(['-sock', 'd', '-hub', '-daem', '-mod=700', '-pid=f', '-x', '-s', 'e'], longOnly),
+    'sock=d hub daemon mode=700 pidfile=f hub sock=e |',
+  );
+  assert.equal(
+    parse(['-dx', '-pFILE', '-m600'], longOnly),
+    'daemon hub pidfile=FILE mode=600 |',
+    'clusters that are no long name',
+  );
 });
 
 test('where an option was found', () => {
   const { options } = parseOptions(['a', '-dx', '--pidf', 'f', '-l'], table);
-  assert.deepEqual(options.map(({ spelling, index }) => [spelling, index]), [['-d', 1], ['-x', 1], ['--pidfile', 2], ['-l', 4]]);
+  assert.deepEqual(
+    options.map(({ spelling, index }) => [spelling, index]),
+    [
+      ['-d', 1],
+      ['-x', 1],
+      ['--pidfile', 2],
+      ['-l', 4],
+    ],
+  );
 });
 
 test('mistakes name the option and the nearest valid one', () => {
@@ -79,14 +107,26 @@ test('a huge unknown option is refused at once', () => {
 });
 
 test('edit distance counts insertions, deletions, substitutions and swaps', () => {
-  for (const [a, b, distance] of [['', 'abc', 3], ['abc', 'abc', 0], ['abc', 'acb', 1], ['abcd', 'bcd', 1], ['kitten', 'sitting', 3]] as const)
+  for (const [a, b, distance] of [
+    ['', 'abc', 3],
+    ['abc', 'abc', 0],
+    ['abc', 'acb', 1],
+    ['abcd', 'bcd', 1],
+    ['kitten', 'sitting', 3],
+  ] as const)
     assert.equal(editDistance(a, b), distance, `${a} ${b}`);
 });
 
 test('help has two columns and stays within 80 characters', () => {
   const text = renderHelp([
     ...table.slice(0, 2),
-    { name: 'level', long: ['level'], arg: 'optional', metavar: 'N', help: 'how much to say, from nothing at all to each and every single frame that goes by' },
+    {
+      name: 'level',
+      long: ['level'],
+      arg: 'optional',
+      metavar: 'N',
+      help: 'how much to say, from nothing at all to each and every single frame that goes by',
+    },
     { name: 'wide', long: ['an-option-with-a-very-long-name'], arg: 'required', help: 'explained below' },
   ]);
   assert.equal(
@@ -121,7 +161,9 @@ function glibc(args: string[], { mode, longOnly }: ParseSettings): string[] | un
   const words = [...(longOnly ? ['-a'] : []), '-o', (mode === 'posix' ? '+' : '') + SHORT, '-l', LONG, '--', ...args];
   const { status, stdout } = spawnSync('getopt', words, { encoding: 'utf8', env: { PATH: process.env.PATH } });
   if (status !== 0) return undefined;
-  return [...stdout.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => (quoted === undefined ? bare : `'${quoted}'`));
+  return [...stdout.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) =>
+    quoted === undefined ? bare : `'${quoted}'`,
+  );
 }
 
 function ours(args: string[], settings: ParseSettings): string[] | undefined {
@@ -139,8 +181,40 @@ function ours(args: string[], settings: ParseSettings): string[] | undefined {
 
 test('reads any arguments as the GNU C library does', (t) => {
   if (!requirePeer(t, 'getopt')) return;
-  const likely = ['-', '--', '', 'word', '-a', '-aab', '-abX', '-b', '-cX', '-c', '-x', '-ab', '-d', '-alp', '-be', '-gam=1', '-ax'];
-  const long = ['--alpha', '--alph', '--alp', '--al=1', '--alps', '--beta=', '--b', '--gamma', '--g=x', '--ab', '--a', '--d', '--=x'];
+  const likely = [
+    '-',
+    '--',
+    '',
+    'word',
+    '-a',
+    '-aab',
+    '-abX',
+    '-b',
+    '-cX',
+    '-c',
+    '-x',
+    '-ab',
+    '-d',
+    '-alp',
+    '-be',
+    '-gam=1',
+    '-ax',
+  ];
+  const long = [
+    '--alpha',
+    '--alph',
+    '--alp',
+    '--al=1',
+    '--alps',
+    '--beta=',
+    '--b',
+    '--gamma',
+    '--g=x',
+    '--ab',
+    '--a',
+    '--d',
+    '--=x',
+  ];
   const word = fc.oneof(
     fc.constantFrom(...likely, ...long),
     fc.string({ unit: fc.constantFrom(...'abcdxlpg=-'), maxLength: 6 }),

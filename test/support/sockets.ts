@@ -31,6 +31,11 @@ export function waitForFile(path: string, options: PathWait = {}): Promise<void>
   return waitForPath(absolute, 'file', () => existsSync(absolute), options);
 }
 
+/** Resolves when `ready` says so, asked at each change of the directory of `path` and every few milliseconds. */
+export function waitUntil(path: string, what: string, ready: () => boolean, options: PathWait = {}): Promise<void> {
+  return waitForPath(resolve(path), what, ready, options);
+}
+
 function waitForPath(path: string, what: string, ready: () => boolean, { timeout = 10_000 }: PathWait): Promise<void> {
   return new Promise((done, fail) => {
     let watcher: FSWatcher | undefined;

@@ -139,6 +139,18 @@ test('standard output is kept as bytes', async (t) => {
   assert.deepEqual([...shell.stdoutBytes], [255, 0, 1]);
 });
 
+test('a test process that is stopped takes its children with it', async (t) => {
+  const script = `
+    import { start } from ${JSON.stringify(join(root, 'test', 'support', 'proc.ts'))};
+    console.log('child', start({ after() {} }, 'sleep', ['60']).pid);
+    setInterval(() => {}, 1000);`;
+  const stopped = start(t, process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { cwd: root });
+  const [, child] = await stopped.waitFor(/child (\d+)\n/);
+  stopped.kill('SIGTERM');
+  assert.deepEqual(await stopped.exited, { code: 143, signal: null });
+  await waitForExit(Number(child));
+});
+
 test('an adopted daemon ends with the test', async (t) => {
   const inner = new Inner(t);
   const { stdout } = await run('sh', ['-c', 'setsid sleep 60 >/dev/null 2>&1 </dev/null & echo $!']);

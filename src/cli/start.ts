@@ -1,0 +1,143 @@
+/**
+ * `vde start`, which `npm start` runs: a network to see and use. On a terminal it is a switch with its console and the
+ * lines that plug things into it; without one it shows by itself that frames flow, and ends.
+ */
+
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { answerLine } from '../console/command-table.js';
+import { type ConsoleTarget, switchCommands } from '../console/switch-commands.js';
+import { startTerminal } from '../console/terminal.js';
+import { parseMac } from '../frame/mac.js';
+import { type End, open } from '../plug/end.js';
+import { vdeLocator } from '../plug/vde.js';
+import { SwitchService } from '../switch/service.js';
+import { VdeError } from '../sys/errors.js';
+import { complain, onSignals } from './command.js';
+import { version } from './version.js';
+
+/** Frames that the demonstration sends each way. */
+const FRAMES = 20_000;
+const FRAME_SIZE = 1514;
+/** EtherType for local experiments (IEEE 802, 9.2.4). */
+const EXPERIMENTAL = 0x88b5;
+const DIRECTORY_TRIES = 10;
+
+export interface StartOptions {
+  directory?: string;
+  /** Whether somebody is there to use it. */
+  interactive: boolean;
+}
+
+/** Runs the network until its user or the demonstration ends it. Returns the exit status. */
+export async function start({ directory, interactive }: StartOptions): Promise<number> {
+  const service = directory === undefined ? openSomewhere() : openService(directory);
+  onSignals(() => service.close());
+  try {
+    return interactive ? await serve(service) : await demonstrate(service);
+  } finally {
+    service.close();
+  }
+}
+
+function openService(directory: string): SwitchService {
+  return new SwitchService(directory, { log: complain });
+}
+
+/** A directory of this user's; the next name if a switch runs there already. */
+function openSomewhere(): SwitchService {
+  const base = join(tmpdir(), `vde-${process.getuid?.() ?? 0}`);
+  for (let n = 1; ; n++) {
+    try {
+      return openService(n === 1 ? base : `${base}-${n}`);
+    } catch (error) {
+      if (!(error instanceof VdeError) || error.code !== 'EADDRINUSE' || n === DIRECTORY_TRIES) throw error;
+    }
+  }
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+async function serve(service: SwitchService): Promise<number> {
+  const { directory } = service;
+  say(`A switch is running in ${directory}. Plug into it from other terminals:
+
+  bin/vde_plug ${directory} tap://tap0                     a tap interface of the kernel
+  bin/vde_plug ${directory} ${directory}-other               another switch
+  bin/dpipe bin/vde_plug ${directory} = ssh HOST vde_plug   a switch on another machine
+  vdens vde://${directory}                                 a network namespace
+  qemu-system-x86_64 ... -nic vde,sock=${directory}        a virtual machine
+
+Commands: port/print, hash/print, showinfo, help, shutdown. Ctrl-D ends the switch.`);
+  return new Promise((done) => {
+    const stop = startTerminal(switchCommands(consoleTarget(service, () => finish())), () => finish());
+    const finish = () => {
+      stop();
+      done(0);
+    };
+    process.stdout.write('\nvde$ ');
+  });
+}
+
+function consoleTarget(service: SwitchService, shutdown: () => void): ConsoleTarget {
+  return { version, service, mac: parseMac('00:ff:00:00:00:01') as Uint8Array, hashSize: 128, shutdown };
+}
+
+/** Two stations plugged into the switch exchange frames, and what came of it is told. */
+async function demonstrate(service: SwitchService): Promise<number> {
+  const locator = vdeLocator(service.directory);
+  say(`switch   ${service.directory} is up (no terminal: a demonstration)`);
+  const [alice, bob] = await Promise.all([
+    open(locator, { description: 'alice' }),
+    open(locator, { description: 'bob' }),
+  ]);
+  const toBob = frame('02:00:00:00:00:0b', '02:00:00:00:00:0a');
+  const toAlice = frame('02:00:00:00:00:0a', '02:00:00:00:00:0b');
+  say('alice    plugged in\nbob      plugged in');
+  const begin = performance.now();
+  const received = await Promise.all([exchange(alice, toBob), exchange(bob, toAlice)]);
+  const seconds = (performance.now() - begin) / 1000;
+  const total = received[0] + received[1];
+  say(
+    `frames   ${total} of ${2 * FRAMES} delivered in ${seconds.toFixed(2)} s: ` +
+      `${Math.round(total / seconds)} frames/s, ${((total * FRAME_SIZE * 8) / seconds / 1e9).toFixed(2)} Gbit/s`,
+  );
+  const table = switchCommands(consoleTarget(service, () => {}));
+  for (const command of ['port/print', 'hash/print']) {
+    say(`\nvde$ ${command}`);
+    say((answerLine(table, command) ?? []).slice(1, -2).join('\n'));
+  }
+  alice.close();
+  bob.close();
+  return total === 2 * FRAMES ? 0 : 1;
+}
+
+function frame(destination: string, source: string): Buffer {
+  const bytes = Buffer.alloc(FRAME_SIZE);
+  bytes.set(parseMac(destination) as Uint8Array, 0);
+  bytes.set(parseMac(source) as Uint8Array, 6);
+  bytes.writeUInt16BE(EXPERIMENTAL, 12);
+  return bytes;
+}
+
+/** Sends `FRAMES` frames, as fast as the end takes them, and counts those that arrive. */
+async function exchange(end: End, bytes: Buffer): Promise<number> {
+  let received = 0;
+  const all = new Promise<void>((done) => {
+    // A lost frame must not keep the demonstration waiting.
+    const timer = setTimeout(done, 10_000);
+    end.on('frame', () => {
+      if (++received < FRAMES) return;
+      clearTimeout(timer);
+      done();
+    });
+  });
+  for (let sent = 0; sent < FRAMES; sent++) {
+    if (!end.send(bytes)) await new Promise((done) => end.once('drain', () => done(undefined)));
+    else if (sent % 64 === 63) await new Promise((done) => setImmediate(done));
+  }
+  await all;
+  return received;
+}

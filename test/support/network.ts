@@ -1,0 +1,202 @@
+/**
+ * Small networks for tests: switches, plugs and streams of frames, of either make, and frames to send through them.
+ *
+ *     const { dir } = await startSwitch(t, 'debian');
+ *     const a = await plugStream(t, 'ours', dir);
+ *     a.send(frame({ tag: 'hello' }));
+ */
+
+import { mkdtempSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { open, type End } from '../../src/index.js';
+import { bin, debian } from './bin.js';
+import { cleanup, type Owner } from './cleanup.js';
+import { type Running, type StartOptions, start } from './proc.js';
+import { waitForSocket, waitUntil } from './sockets.js';
+import { tmpDir } from './tmp.js';
+
+/** Whose command: this project's or Debian's. */
+export type Make = 'ours' | 'debian';
+
+export const MAKES: readonly Make[] = ['ours', 'debian'];
+
+/** The path of a command of that make. */
+export function command(make: Make, name: string): string {
+  return make === 'ours' ? bin(name) : debian(name);
+}
+
+export interface SwitchProcess {
+  /** Its directory, free of symbolic links. */
+  dir: string;
+  process: Running;
+}
+
+/** Starts a switch in the foreground, in a directory of its own unless `args` has `-s`, and waits until it listens. */
+export async function startSwitch(
+  t: Owner,
+  make: Make,
+  args: readonly string[] = [],
+  options: StartOptions = {},
+): Promise<SwitchProcess> {
+  const at = args.indexOf('-s');
+  const dir = at < 0 ? join(tmpDir(t), 'sw') : args[at + 1];
+  const process = start(t, command(make, 'vde_switch'), at < 0 ? ['-s', dir, ...args] : args, options);
+  await Promise.race([
+    waitForSocket(join(dir, 'ctl')),
+    process.exited.then((exit) => {
+      throw new Error(`the switch ended with ${exit.signal ?? exit.code}:\n${process.output}`);
+    }),
+  ]);
+  return { dir, process };
+}
+
+/** Resolves when exactly `count` clients have a port of the switch in `dir`: each has a data socket there. */
+export function waitForClients(dir: string, count: number): Promise<void> {
+  return waitUntil(join(dir, 'ctl'), `${count} clients`, () => clients(dir).length === count);
+}
+
+/** The data sockets that a switch has for its clients. */
+export function clients(dir: string): string[] {
+  return readdirSync(dir).filter((name) => /^\d{3,}\.\d+$/.test(name));
+}
+
+/** Opens an end of the library in this process; it closes with the test. */
+export async function openEnd(t: Owner, locator: string): Promise<ReceivingEnd> {
+  const end = await open(locator);
+  cleanup(t, () => end.close());
+  return new ReceivingEnd(end);
+}
+
+/** Something that frames arrive at. */
+abstract class Receiver {
+  readonly received: Buffer[] = [];
+  readonly #watchers = new Set<() => void>();
+
+  protected take(frame: Buffer): void {
+    this.received.push(frame);
+    for (const watcher of [...this.#watchers]) watcher();
+  }
+
+  /**
+   * Resolves with the first frame of that tag.
+   * @throws Error with what has arrived instead if it has not within `timeout` ms.
+   */
+  async receive(tag: string, timeout = 10_000): Promise<Buffer> {
+    await this.count(1, tag, timeout);
+    return this.received.find((frame) => tagOf(frame).startsWith(tag)) as Buffer;
+  }
+
+  /** Resolves with all frames whose tag begins so when there are `count` of them. */
+  count(count: number, tag: string, timeout = 10_000): Promise<Buffer[]> {
+    return new Promise((done, fail) => {
+      const matching = () => this.received.filter((frame) => tagOf(frame).startsWith(tag));
+      const look = () => {
+        if (matching().length < count) return;
+        clearTimeout(timer);
+        this.#watchers.delete(look);
+        done(matching());
+      };
+      const timer = setTimeout(() => {
+        this.#watchers.delete(look);
+        const others = this.received.slice(0, 20).map((frame) => `${tagOf(frame)} (${frame.length})`);
+        fail(new Error(`${matching().length} of ${count} frames "${tag}" after ${timeout} ms; arrived: ${others}`));
+      }, timeout);
+      this.#watchers.add(look);
+      look();
+    });
+  }
+}
+
+/** An end of the library with a memory. */
+export class ReceivingEnd extends Receiver {
+  constructor(readonly end: End) {
+    super();
+    end.on('frame', (frame) => this.take(frame));
+  }
+
+  send(...frames: Buffer[]): void {
+    for (const one of frames) this.end.send(one);
+  }
+}
+
+/** The other side of a command that reads and writes a stream of frames on its standard streams. */
+export class FrameStream extends Receiver {
+  #read = 0;
+
+  constructor(readonly process: Running) {
+    super();
+    process.child.stdout?.on('data', () => this.#parse());
+  }
+
+  send(...frames: Buffer[]): void {
+    this.process.stdin.write(records(...frames));
+  }
+
+  #parse(): void {
+    const bytes = this.process.stdoutBytes;
+    while (bytes.length - this.#read >= 2) {
+      const end = this.#read + 2 + bytes.readUInt16BE(this.#read);
+      if (bytes.length < end) return;
+      this.take(bytes.subarray(this.#read + 2, end));
+      this.#read = end;
+    }
+  }
+}
+
+/** Frames as a byte stream: each with its length before it. */
+export function records(...frames: Buffer[]): Buffer {
+  return Buffer.concat(
+    frames.flatMap((one) => {
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(one.length);
+      return [length, one];
+    }),
+  );
+}
+
+/** Starts `vde_plug` between a switch and its standard streams, and waits until it has a port. */
+export async function plugStream(
+  t: Owner,
+  make: Make,
+  dir: string,
+  options: { args?: string[]; start?: StartOptions } = {},
+): Promise<FrameStream> {
+  const before = new Set(clients(dir));
+  const plug = start(t, command(make, 'vde_plug'), [...(options.args ?? []), `vde://${dir}`], options.start);
+  const stream = new FrameStream(plug);
+  await waitUntil(join(dir, 'ctl'), 'client', () => clients(dir).some((name) => !before.has(name)));
+  return stream;
+}
+
+export interface FrameOptions {
+  /** The frame begins with it after its header; what `receive` looks for. */
+  tag: string;
+  /** Bytes in all; 60 by default. */
+  size?: number;
+  /** Last octet of the source address, 02:00:00:00:00:XX; 1 by default. */
+  source?: number;
+  /** Last octet of the destination; to all by default. */
+  destination?: number;
+}
+
+/** An Ethernet frame of a local experimental type (IEEE 802: 0x88b5) that no system answers. */
+export function frame({ tag, size = 60, source = 1, destination }: FrameOptions): Buffer {
+  const bytes = Buffer.alloc(size);
+  for (let i = 14; i < size; i++) bytes[i] = i * 7;
+  bytes.set(destination === undefined ? [255, 255, 255, 255, 255, 255] : [2, 0, 0, 0, 0, destination]);
+  bytes.set([2, 0, 0, 0, 0, source, 0x88, 0xb5], 6);
+  bytes.write(`${tag}\0`.slice(0, size - 14), 14, 'latin1');
+  return bytes;
+}
+
+/** The tag of such a frame. */
+export function tagOf(bytes: Buffer): string {
+  if (bytes.length < 14 || bytes.readUInt16BE(12) !== 0x88b5) return '';
+  const end = bytes.indexOf(0, 14);
+  return bytes.toString('latin1', 14, end < 0 ? bytes.length : end);
+}
+
+/** A home directory without default networks, for commands that look for one. */
+export function emptyHome(t: Owner): string {
+  return mkdtempSync(join(tmpDir(t), 'home-'));
+}
