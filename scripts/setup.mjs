@@ -49,33 +49,8 @@ const NPM_OPTIONS = ['--ignore-scripts', '--include=dev', '--no-audit', '--no-fu
 
 function install() {
   say('installing packages (npm ci)');
-  const { status, stderr, error } = spawnSync('npm', ['ci', ...NPM_OPTIONS], {
-    cwd: root,
-    encoding: 'utf8',
-    stdio: ['ignore', 2, 'pipe'],
-  });
-  if (status !== 0) {
-    const foreign = foreignPackages(stderr ?? '');
-    if (foreign.length === 0) {
-      process.stderr.write(stderr ?? '');
-      throw new Error(`npm ci failed: ${error?.message ?? `exit ${status}`}`);
-    }
-    say(`package-lock.json lacks ${foreign.join(', ')} for other platforms: npm install instead, lock file unchanged`);
-    must('npm', ['install', '--no-save', ...NPM_OPTIONS]);
-  }
+  must('npm', ['ci', ...NPM_OPTIONS]);
   stamp(MODULES_STAMP, hash([LOCK]));
-}
-
-/**
- * What made `npm ci` refuse the lock file, if it was nothing but binaries for other platforms. A registry that carries
- * only some platforms gives a lock file without the others; `npm install` pins all that the file has and accepts that.
- */
-function foreignPackages(stderr) {
-  const complaints = [...stderr.matchAll(/^npm error ((?:Missing|Invalid): .*)$/gm)].map((match) => match[1]);
-  const names = complaints.map((line) => line.match(/^Missing: (@?[^@\s]+)@\S* from lock file$/)?.[1]);
-  const locked = Object.values(JSON.parse(readFileSync(LOCK, 'utf8')).packages);
-  const optional = new Set(locked.flatMap((one) => Object.keys(one.optionalDependencies ?? {})));
-  return names.every((name) => optional.has(name)) ? names : [];
 }
 
 /** What dist/ depends on: the sources, the compiler's settings and its version. */

@@ -1,12 +1,15 @@
 /**
  * A client of Debian's libvdeplug, run as a process of its own: the same peer for the C switch and for ours.
  *
- *   libvdeplug.ts send VNL {"size":64,"seconds":3,"sources":1,"destinations":1,"self":1,"peer":2}
- *   libvdeplug.ts receive VNL {...}          counts until the sender has stopped
- *   libvdeplug.ts ping VNL {...}             one frame in flight: times round trips against `echo`
- *   libvdeplug.ts echo VNL {...}             sends every frame back with its addresses swapped
+ *   libvdeplug.ts send VNL WORK        sends as fast as it can for `seconds`
+ *   libvdeplug.ts receive VNL WORK     counts until nothing has come for a while
+ *   libvdeplug.ts ping VNL WORK        one frame in flight: times round trips against `echo`
+ *   libvdeplug.ts echo VNL WORK        sends every frame back with its addresses swapped
+ *   libvdeplug.ts crowd VNL WORK       attaches `ports` ends and holds them until its standard input ends
  *
- * It prints `ready` when it is attached, begins at a line on stdin and prints one line of JSON at the end.
+ * It prints `ready` when it is attached. Each line on its standard input lets it take the next step: `hello` (one frame
+ * from its first address), `announced` (one from each of its addresses), then the work itself; at the end it prints one
+ * line of JSON.
  */
 
 import { once } from 'node:events';
@@ -22,8 +25,8 @@ interface Work {
   /** Numbers of this station and of the other. */
   self: number;
   peer: number;
-  /** Whether to send one frame from each source at the start, so that the switch knows them. */
-  announce?: boolean;
+  /** For `crowd`. */
+  ports: number;
 }
 
 const lib = koffi.load('libvdeplug.so.2');
@@ -36,8 +39,14 @@ const setsockopt = libc.func('int setsockopt(int fd, int level, int name, void *
 
 const [mode, vnl, json] = process.argv.slice(2);
 const work: Work = JSON.parse(json);
-const connection = open(vnl, 'bench', 1, null);
-if (connection === null) throw new Error(`vde_open ${vnl}: errno ${koffi.errno()}`);
+
+function attach(): unknown {
+  const connection = open(vnl, 'bench', 1, null);
+  if (connection === null) throw new Error(`vde_open ${vnl}: errno ${koffi.errno()}`);
+  return connection;
+}
+
+const connection = attach();
 
 /** A locally administered address: station, then a number. */
 function address(station: number, n: number): Buffer {
@@ -65,15 +74,22 @@ function timeoutAfter(ms: number): void {
   setsockopt(dataFd(connection), 1, 20, value, 16);
 }
 
-function announce(): void {
-  if (!work.announce) return;
+/** Sends one frame from each of the addresses `first` to `last - 1` to the other station's first. */
+function announce(first: number, last: number): void {
   const frame = Buffer.alloc(60);
   address(work.peer, 0).copy(frame, 0);
   frame.writeUInt16BE(0x88b5, 12);
-  for (let i = 0; i < work.sources; i++) {
+  for (let i = first; i < last; i++) {
     address(work.self, i).copy(frame, 6);
     sendFrame(connection, frame, frame.length, 0);
   }
+}
+
+/** What has arrived so far is of no interest. */
+function discard(): void {
+  const buffer = Buffer.alloc(16384);
+  timeoutAfter(50);
+  while (receiveFrame(connection, buffer, buffer.length, 0) >= 0);
 }
 
 function send(): object {
@@ -150,11 +166,25 @@ function ping(): object {
   return { trips: count, p50: at(0.5), p99: at(0.99) };
 }
 
+async function step(says: string): Promise<void> {
+  console.log(says);
+  await once(process.stdin, 'data');
+}
+
 const modes: Record<string, () => object> = { send, receive, echo, ping };
-console.log('ready');
-await once(process.stdin, 'data');
-announce();
-if (work.announce) console.log('announced');
-if (mode !== 'receive' && mode !== 'echo' && work.announce) await once(process.stdin, 'data');
+if (mode === 'crowd') {
+  const crowd = Array.from({ length: work.ports - 1 }, attach);
+  console.log('ready');
+  process.stdin.resume();
+  await once(process.stdin, 'end');
+  process.exit(crowd.length >= 0 ? 0 : 1);
+}
+await step('ready');
+announce(0, 1);
+await step('hello');
+announce(1, work.sources);
+if (mode === 'send' || mode === 'ping') discard();
+console.log('announced');
+if (mode === 'send' || mode === 'ping') await once(process.stdin, 'data');
 console.log(JSON.stringify(modes[mode]()));
 process.exit(0);

@@ -7,7 +7,7 @@
 
 import { writeSync } from 'node:fs';
 import { VdeError } from '../sys/errors.js';
-import { getpgrp, setpgid } from '../sys/process.js';
+import { closeInheritedOnExec, getpgrp, setpgid } from '../sys/process.js';
 import { onSignals, runCommand } from './command.js';
 import { daemonize } from './daemon.js';
 import { parseChain } from './dpipe-chain.js';
@@ -84,6 +84,8 @@ async function dpipe(args: string[]): Promise<number> {
   const stages = parseChain(operands);
   const daemon = await daemonize(has('daemon'));
   leadGroup();
+  // A command has the pipes of its place and standard error, and nothing else that could keep a neighbour waiting.
+  closeInheritedOnExec();
 
   const files: Pidfile[] = [];
   const removeFiles = (): void => {

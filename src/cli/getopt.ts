@@ -7,7 +7,7 @@
  */
 
 import { VdeError } from '../sys/errors.js';
-import { nearest } from './nearest.js';
+import { nearestName } from '../sys/nearest.js';
 
 /** One option of a command. */
 export interface OptionSpec<Name extends string = string> {
@@ -160,7 +160,7 @@ export function usageError(subject: string, cause: string, remedy?: string): Vde
 
 function unknownOption(word: string, table: readonly OptionSpec[], dashes: string): VdeError {
   const names = table.flatMap((option) => (option.long ?? []).map((name) => dashes + name));
-  const guess = nearest(word, names);
+  const guess = nearestName(word, names);
   return usageError(word, 'unknown option', guess && `did you mean ${guess}?`);
 }
 

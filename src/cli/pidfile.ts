@@ -19,7 +19,8 @@ import {
 } from 'node:fs';
 import { resolve } from 'node:path';
 import { fromNodeError, VdeError } from '../sys/errors.js';
-import { kill, lockFile } from '../sys/process.js';
+import { lockFile } from '../sys/file.js';
+import { kill } from '../sys/process.js';
 
 const { O_CREAT, O_EXCL, O_WRONLY, O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 /** No pid file is longer; a longer file is something else, given by mistake, and must survive it. */
@@ -62,7 +63,7 @@ function create(path: string, content: string): boolean {
     throw fromNodeError(error, path, 'cannot write the pid file');
   }
   try {
-    if (!lockFile(fd) || !isStill(path, fd)) return false;
+    if (!lockFile(fd, path, false) || !isStill(path, fd)) return false;
     fchmodSync(fd, 0o644);
     writeSync(fd, `${content}\n`);
     return true;
@@ -87,7 +88,7 @@ function removeStale(path: string, content: string): void {
   try {
     const { size } = fstatSync(fd);
     if (!fstatSync(fd).isFile() || size > MAX_SIZE) throw taken(path, 'exists and is not a pid file');
-    if (!lockFile(fd)) throw taken(path, 'is being written by another process');
+    if (!lockFile(fd, path, false)) throw taken(path, 'is being written by another process');
     const holder = parse(readFileSync(fd, 'latin1'));
     if (holder !== undefined && String(holder) !== content && isAlive(holder))
       throw taken(path, `is held by live process${holder < 0 ? ' group' : ''} ${Math.abs(holder)}`);

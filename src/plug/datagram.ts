@@ -6,10 +6,10 @@
 import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
 import { ReceiveVector, SendVector } from '../sys/batch.js';
 import type { Descriptor } from '../sys/descriptor.js';
-import { EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
+import { EPOLLERR, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
 import { callError, ERRNO_NAMES } from '../sys/errors.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
-import { setSendBuffer } from '../sys/socket.js';
+import { setSendBuffer, takeError } from '../sys/socket.js';
 import { PlugBase } from './base.js';
 import type { Plug } from './plug.js';
 import { FrameQueue } from './queue.js';
@@ -31,6 +31,10 @@ const sending = new Uint8Array(BURST_SIZE * 2);
 const EAGAIN = 11;
 /** What the kernel says when the peer's socket is gone; nothing will ever arrive there again. */
 const GONE = new Set(['ECONNREFUSED', 'ENOTCONN', 'ECONNRESET', 'EPIPE', 'EBADF', 'ENOENT', 'EDESTADDRREQ']);
+
+function isGone(errno: number): boolean {
+  return GONE.has(ERRNO_NAMES.get(errno) ?? '');
+}
 
 export interface DatagramOptions {
   name: string;
@@ -68,7 +72,12 @@ export class DatagramPlug extends PlugBase implements Plug {
 
   #onReady(events: number): boolean {
     if (events & EPOLLOUT) this.#flush();
-    if (events & ~EPOLLOUT) this.#receive();
+    if (this.wanted) {
+      if (events & ~EPOLLOUT) this.#receive();
+    } else if (events & EPOLLERR && !this.closed) {
+      // Nobody reads here now, so nobody else would take the error, and it would be reported for ever.
+      this.#failed(takeError(this.#socket), 'recvmmsg');
+    }
     return PURE;
   }
 
@@ -123,11 +132,14 @@ export class DatagramPlug extends PlugBase implements Plug {
       } else if (-taken === EAGAIN) {
         for (; sent < n; sent++) this.#enqueue(frames, sending[sent]);
         this.listen();
-      } else if (this.#failed(-taken, 'sendmmsg')) {
-        this.drops.error += n - sent;
-        return;
       } else {
-        this.drops.error++;
+        // Counted before the loss is told, so that it is in what the owner then reads.
+        const gone = isGone(-taken);
+        this.drops.error += gone ? n - sent : 1;
+        if (gone) {
+          this.#failed(-taken, 'sendmmsg');
+          return;
+        }
         sent++;
       }
     }
@@ -153,7 +165,7 @@ export class DatagramPlug extends PlugBase implements Plug {
 
   /** Ends the plug if the peer is gone for good; true then. */
   #failed(errno: number, call: string): boolean {
-    if (!GONE.has(ERRNO_NAMES.get(errno) ?? '')) return false;
+    if (!isGone(errno)) return false;
     this.lose(callError(call, errno, this.name));
     return true;
   }

@@ -14,6 +14,7 @@
  */
 
 import { VdeError } from '../sys/errors.js';
+import { nearestName } from '../sys/nearest.js';
 import { locatorError, type Param, shownLocator } from './locator.js';
 
 interface CommonSpec {
@@ -271,40 +272,4 @@ export function describeParams(table: readonly ParamSpec[]): string[] {
   });
   const width = Math.max(0, ...rows.map(([form]) => form.length));
   return rows.map(([form, text]) => `${form.padEnd(width)}  ${text}`);
-}
-
-/**
- * The candidate that `name` was probably meant to be: at most 2 edits away (insert, delete, replace, swap neighbours;
- * letter case does not count) and sharing something with it. The first of equally near ones.
- */
-export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
-  let nearest: string | undefined;
-  let least = 3;
-  for (const candidate of candidates) {
-    if (Math.abs(candidate.length - name.length) > 2) continue;
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
-    if (distance < least && distance < Math.max(name.length, candidate.length)) {
-      nearest = candidate;
-      least = distance;
-    }
-  }
-  return nearest;
-}
-
-/** Optimal string alignment distance, row by row. */
-function editDistance(a: string, b: string): number {
-  let before: number[] = [];
-  let above = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replace = above[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row[j] = Math.min(above[j] + 1, row[j - 1] + 1, replace);
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      if (swapped) row[j] = Math.min(row[j], before[j - 2] + 1);
-    }
-    before = above;
-    above = row;
-  }
-  return above[b.length];
 }

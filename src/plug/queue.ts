@@ -12,9 +12,9 @@ import { IOVEC } from '../sys/layout.js';
 import { Memory } from '../sys/memory.js';
 
 /** Most frames that wait at one egress. */
-export const QUEUE_FRAMES = 4096;
+export const QUEUE_FRAMES = 16_384;
 /** Most bytes that wait at one egress. */
-export const QUEUE_BYTES = 2 << 20;
+export const QUEUE_BYTES = 4 << 20;
 /** Most bytes of queue memory in the whole process. */
 const ALLOWANCE = 64 << 20;
 const FIRST_SIZE = 128 << 10;

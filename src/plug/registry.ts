@@ -1,9 +1,9 @@
 /** The schemes that are known, and `open`, which turns any locator into a plug. */
 
 import { VdeError } from '../sys/errors.js';
+import { nearestName } from '../sys/nearest.js';
 import { shownLocator } from './locator.js';
 import { nullScheme } from './null.js';
-import { nearestName } from './params.js';
 import type { Plug } from './plug.js';
 import { resolveLocator } from './resolve.js';
 import type { OpenOptions, Scheme } from './scheme.js';

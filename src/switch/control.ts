@@ -38,6 +38,8 @@ import type { Switch } from './switch.js';
 
 /** A client that has connected and said nothing for this long is sent away, in ms. */
 const HANDSHAKE_MS = 5000;
+/** With no descriptor left, not even the reserve, newcomers wait for this long before the next try, in ms. */
+const EXHAUSTED_MS = 1000;
 /** Most clients that have connected but not asked yet. */
 const PENDING_MAX = 1024;
 /** Connections taken before others get their turn. */
@@ -53,6 +55,11 @@ const ENFILE = errnoNumber('ENFILE');
 
 /** Where the switch says what it did and what it refused: one line each. */
 export type Log = (line: string) => void;
+
+export interface ControlOptions {
+  /** Time that a client has for its request, in ms (5000). */
+  handshakeMs?: number;
+}
 
 const buffer = new Memory(REQUEST_MAX * 2);
 
@@ -77,6 +84,8 @@ export class ControlServer {
   readonly #watch: Watch;
   /** Held so that a client can be turned away when the process has run out of descriptors. */
   #reserve = reserveDescriptor();
+  readonly #handshakeMs: number;
+  #exhausted: NodeJS.Timeout | undefined;
   #pending = 0;
   #closed = false;
 
@@ -84,7 +93,9 @@ export class ControlServer {
     private readonly target: Switch,
     private readonly directory: ControlDirectory,
     private readonly log: Log,
+    options: ControlOptions = {},
   ) {
+    this.#handshakeMs = options.handshakeMs ?? HANDSHAKE_MS;
     target.onLeft = (_, endpoint) => this.#left(endpoint);
     this.#watch = loop().watch(directory.listener.fd, EPOLLIN, () => this.#accept());
   }
@@ -98,19 +109,38 @@ export class ControlServer {
     for (let turn = 0; turn < ACCEPTS_PER_TURN && !this.#closed; turn++) {
       const stream = tryAccept(this.directory.listener);
       if (typeof stream !== 'number') this.#welcome(stream);
-      else if (stream === EMFILE || stream === ENFILE) this.#turnAway(stream);
-      else if (stream === EAGAIN) return;
+      else if (stream === EMFILE || stream === ENFILE) {
+        if (!this.#turnAway(stream)) return;
+      } else if (stream === EAGAIN) return;
     }
   }
 
-  /** With no descriptor left, a connection is taken with the one held back, and closed: better told than left waiting. */
-  #turnAway(error: number): void {
-    if (this.#reserve < 0) return;
+  /**
+   * With no descriptor left, a connection is taken with the one held back, and closed: better told than left waiting.
+   * False if that could not be done.
+   */
+  #turnAway(error: number): boolean {
+    if (this.#reserve < 0) this.#reserve = reserveDescriptor();
+    if (this.#reserve < 0) {
+      this.#pause();
+      return false;
+    }
     closeSync(this.#reserve);
     const stream = tryAccept(this.directory.listener);
-    if (typeof stream !== 'number') stream.close();
+    if (typeof stream !== 'number') {
+      stream.close();
+      this.log(`client refused: ${errnoText(error)} (raise the limit with ulimit -n)`);
+    }
     this.#reserve = reserveDescriptor();
-    this.log(`client refused: ${errnoText(error)} (raise the limit with ulimit -n)`);
+    return typeof stream !== 'number';
+  }
+
+  /** Leaves the newcomers alone for a while: the listening socket would be ready again at once, and for nothing. */
+  #pause(): void {
+    this.#watch.events = 0;
+    this.#exhausted = setTimeout(() => {
+      this.#watch.events = EPOLLIN;
+    }, EXHAUSTED_MS);
   }
 
   #welcome(stream: Descriptor): void {
@@ -125,8 +155,12 @@ export class ControlServer {
     client.watch = loop().watch(stream.fd, EPOLLIN | EPOLLRDHUP, (events) => this.#onReady(client, events));
     client.timer = setTimeout(() => {
       const { length } = client.received;
-      this.#refuse(client, length === 0 ? 'no request' : problem(client.received), `within ${HANDSHAKE_MS / 1000} s`);
-    }, HANDSHAKE_MS);
+      this.#refuse(
+        client,
+        length === 0 ? 'no request' : problem(client.received),
+        `within ${this.#handshakeMs / 1000} s`,
+      );
+    }, this.#handshakeMs);
   }
 
   #onReady(client: Client, events: number): undefined {
@@ -240,6 +274,7 @@ export class ControlServer {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    clearTimeout(this.#exhausted);
     this.#watch.close();
     for (const client of this.#clients.values()) this.#drop(client);
     if (this.#reserve >= 0) closeSync(this.#reserve);

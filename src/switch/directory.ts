@@ -11,6 +11,7 @@ import {
   chownSync,
   closeSync,
   constants,
+  fstatSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -84,11 +85,9 @@ export class ControlDirectory {
     const path = absolute(directory);
     checkUnixPath(path + LONGEST_NAME);
     const { mode, directoryMode } = permissions(options);
-    const made = makeDirectory(path);
-    const lock = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    const { made, lock } = enter(path);
     let listener: Descriptor | undefined;
     try {
-      lockFile(lock, path);
       const ctl = join(path, 'ctl');
       clearWay(ctl, path);
       protect(path, directoryMode, options.group);
@@ -125,10 +124,23 @@ export class ControlDirectory {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.listener.close();
+    // In this order another switch that starts here finds a live `ctl` or none, and never has its own removed.
     unlinkQuietly(join(this.path, 'ctl'));
+    this.listener.close();
     removeDead(this.path);
-    removeEmpty(this.path);
+    const lock = openDirectory(this.path);
+    // Locked by another, the directory is that of a switch which is starting here this very moment.
+    if (lock === undefined || lockFile(lock, this.path, false)) removeEmpty(this.path);
+    if (lock !== undefined) closeSync(lock);
+  }
+}
+
+/** A descriptor of a directory, or undefined if it is gone or not to be opened by us. */
+function openDirectory(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  } catch {
+    return undefined;
   }
 }
 
@@ -145,6 +157,23 @@ function absolute(directory: string): string {
   }
 }
 
+/** Makes the directory if it is not there, and locks it. A switch that ends may remove it meanwhile: then once more. */
+function enter(path: string): { made: boolean; lock: number } {
+  for (;;) {
+    const made = makeDirectory(path);
+    let lock: number | undefined;
+    try {
+      lock = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+      lockFile(lock, path, true);
+      if (fstatSync(lock).ino === lstatSync(path).ino) return { made, lock };
+      closeSync(lock);
+    } catch (error) {
+      if (lock !== undefined) closeSync(lock);
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw fromNodeError(error, path);
+    }
+  }
+}
+
 /** True if the directory was not there before. */
 function makeDirectory(path: string): boolean {
   try {
@@ -153,7 +182,7 @@ function makeDirectory(path: string): boolean {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw fromNodeError(error, path);
   }
-  if (lstatSync(path).isDirectory()) return false;
+  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory() !== false) return false;
   throw new VdeError({
     code: 'ENOTDIR',
     subject: path,

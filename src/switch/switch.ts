@@ -178,13 +178,15 @@ export class Switch {
   /** Hub mode: everything goes everywhere, untouched. */
   #repeat(port: Port, burst: Burst): void {
     const { count, length } = burst;
-    let bytes = 0;
-    for (let slot = 0; slot < count; slot++) bytes += length[slot];
-    port.input.frames += count;
-    port.input.bytes += bytes;
-    for (const egress of this.#active) {
-      if (egress === port) continue;
-      for (let slot = 0; slot < count; slot++) this.#push(egress, slot);
+    for (let slot = 0; slot < count; slot++) {
+      const size = length[slot];
+      if (size < FRAME_MIN) {
+        port.inputDrops.malformed++;
+        continue;
+      }
+      port.input.frames++;
+      port.input.bytes += size;
+      for (const egress of this.#active) if (egress !== port) this.#push(egress, slot);
     }
   }
 
@@ -200,14 +202,16 @@ export class Switch {
     let lastVlan = -1;
     let decision = NO_DECISION;
     let vlan: Vlan | undefined;
+    let frames = 0;
     let bytes = 0;
     for (let slot = 0; slot < count; slot++) {
       const size = length[slot];
-      bytes += size;
       if (size < FRAME_MIN) {
         drops.malformed++;
         continue;
       }
+      frames++;
+      bytes += size;
       const word = start[slot] >>> 2;
       // Bytes 0-3 | 4-5 and 6-7 | 8-11: destination, then source.
       const w0 = words[word];
@@ -250,7 +254,7 @@ export class Switch {
         drops.vlan++;
       }
     }
-    port.input.frames += count;
+    port.input.frames += frames;
     port.input.bytes += bytes;
   }
 

@@ -20,8 +20,16 @@ const sendmmsg = native<(fd: number, headers: number, count: number, flags: numb
 const WORDS = MMSGHDR.size / 4;
 const LENGTH_WORD = MMSGHDR.length / 4;
 const FLAGS_WORD = MSGHDR.flags / 4;
+const NAME_LENGTH_WORD = MSGHDR.nameLength / 4;
 const IOV_WORD = MSGHDR.iov / 4;
 const IOV_COUNT_WORD = MSGHDR.iovLength / 4;
+/** Bytes kept for one source address; an Internet address of either family fits. */
+const SOURCE_ROOM = 32;
+
+export interface ReceiveOptions {
+  /** Keeps where each datagram came from (`sourceOffset`, `sourceLength`). */
+  sources?: boolean;
+}
 
 /** Room for `count` datagrams: message i goes to `address + i * stride`, at most `room` bytes of it. */
 export class ReceiveVector {
@@ -29,9 +37,12 @@ export class ReceiveVector {
   readonly #iovecs: Memory;
   readonly #words: Uint32Array;
   readonly count: number;
+  /** Source addresses (`struct sockaddr`) of the last burst, if they are kept. */
+  readonly sources: Memory | undefined;
 
-  constructor(address: number, stride: number, room: number, count: number) {
+  constructor(address: number, stride: number, room: number, count: number, options: ReceiveOptions = {}) {
     this.count = count;
+    this.sources = options.sources ? new Memory(SOURCE_ROOM * count) : undefined;
     this.#headers = new Memory(MMSGHDR.size * count);
     this.#iovecs = new Memory(IOVEC.size * count);
     this.#words = this.#headers.words;
@@ -42,11 +53,14 @@ export class ReceiveVector {
       const header = i * MMSGHDR.size;
       this.#headers.setPointer(header + MSGHDR.iov, this.#iovecs.address + iovec);
       this.#headers.setPointer(header + MSGHDR.iovLength, 1);
+      if (this.sources) this.#headers.setPointer(header + MSGHDR.name, this.sources.address + this.sourceOffset(i));
     }
   }
 
   /** Receives up to `max` datagrams without waiting. Returns how many, or minus the errno (EAGAIN: none there). */
   receive(fd: number, max = this.count): number {
+    // The kernel leaves the length of each address there in place of the room that it had.
+    if (this.sources) for (let i = 0; i < max; i++) this.#words[i * WORDS + NAME_LENGTH_WORD] = SOURCE_ROOM;
     const n = recvmmsg(fd, this.#headers.address, max, MSG_DONTWAIT, 0);
     return n < 0 ? -errno() : n;
   }
@@ -59,6 +73,16 @@ export class ReceiveVector {
   /** True if message i was longer than its room. */
   truncated(i: number): boolean {
     return (this.#words[i * WORDS + FLAGS_WORD] & MSG_TRUNC) !== 0;
+  }
+
+  /** Where in `sources` the address of message i lies. */
+  sourceOffset(i: number): number {
+    return i * SOURCE_ROOM;
+  }
+
+  /** Bytes of message i's source address; 0 if the sender has none. */
+  sourceLength(i: number): number {
+    return Math.min(this.#words[i * WORDS + NAME_LENGTH_WORD], SOURCE_ROOM);
   }
 }
 
@@ -80,6 +104,15 @@ export class SendVector {
     this.#words[word + IOV_WORD] = addressLow;
     this.#words[word + IOV_WORD + 1] = addressHigh;
     this.#words[word + IOV_COUNT_WORD] = iovecs;
+  }
+
+  /**
+   * Message i goes to the socket address of `length` bytes at `address`, until it is given another; length 0: to the
+   * socket's peer, as at first.
+   */
+  setDestination(i: number, address: number, length: number): void {
+    this.#headers.setPointer(i * MMSGHDR.size + MSGHDR.name, length === 0 ? 0 : address);
+    this.#words[i * WORDS + NAME_LENGTH_WORD] = length;
   }
 
   /** Sends messages `first` to `first + count - 1` without waiting. Returns how many went, or minus the errno. */

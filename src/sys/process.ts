@@ -1,8 +1,9 @@
 /**
  * Processes and descriptors below `node:child_process`: pipes as plain numbers, replacing the process image, process
- * groups, file locks. Thin bindings of the calls of the same names (POSIX.1-2017, Linux man pages section 2).
+ * groups. Thin bindings of the calls of the same names (POSIX.1-2017, Linux man pages section 2).
  */
 
+import { readdirSync } from 'node:fs';
 import { constants } from 'node:os';
 import { check, native } from './ffi.js';
 
@@ -16,7 +17,6 @@ const c = {
   getpgrp: native<() => number>('int getpgrp(void)'),
   setsid: native<() => number>('int setsid(void)'),
   kill: native<(pid: number, signal: number) => number>('int kill(int pid, int signal)'),
-  flock: native<(fd: number, operation: number) => number>('int flock(int fd, int operation)'),
   poll: native<(fds: Int32Array, count: number, timeout: number) => number>(
     'int poll(void *fds, unsigned long count, int timeout)',
   ),
@@ -27,7 +27,6 @@ const O_CLOEXEC = 0o2000000;
 const F_GETFD = 1;
 const F_SETFD = 2;
 const FD_CLOEXEC = 1;
-const LOCK_EX_NB = 2 | 4;
 const POLLERR_POLLHUP = 0x8 | 0x10;
 const SIG_DFL = 0;
 /** The signals that node ignores from its start; an ignored signal would stay ignored in the program that follows. */
@@ -65,6 +64,18 @@ export function closesOnExec(fd: number): boolean {
 /** Sets or clears a descriptor's close-on-exec flag. @throws VdeError `EBADF`. */
 export function setCloseOnExec(fd: number, on: boolean): void {
   check(c.fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0), 'fcntl', `descriptor ${fd}`);
+}
+
+/**
+ * Marks all descriptors from `lowest` up close-on-exec. Node does so with the first of those that it was started with,
+ * and hands the others on to every child.
+ */
+export function closeInheritedOnExec(lowest = 3): void {
+  for (const name of readdirSync('/proc/self/fd')) {
+    const fd = Number(name);
+    // The listing contains the descriptor it was read with, which is closed by now.
+    if (fd >= lowest) c.fcntl(fd, F_SETFD, FD_CLOEXEC);
+  }
 }
 
 /**
@@ -113,9 +124,4 @@ export function hasNoReader(fd: number): boolean {
   const pollfd = new Int32Array([fd, 0]);
   c.poll(pollfd, 1, 0);
   return ((pollfd[1] >>> 16) & POLLERR_POLLHUP) !== 0;
-}
-
-/** Takes the exclusive lock of an open file without waiting; it goes with the last duplicate of `fd`. False: taken. */
-export function lockFile(fd: number): boolean {
-  return c.flock(fd, LOCK_EX_NB) === 0;
 }

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type OptionSpec, type ParseSettings, parseOptions, renderHelp } from '../../src/cli/getopt.js';
-import { editDistance } from '../../src/cli/nearest.js';
+import { editDistance } from '../../src/sys/nearest.js';
 import { requirePeer } from '../support/peers.js';
 
 const table: OptionSpec[] = [

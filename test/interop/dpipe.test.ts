@@ -3,8 +3,9 @@
  */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { bin, debian } from '../support/bin.js';
 import { requirePeer } from '../support/peers.js';
@@ -104,7 +105,7 @@ const end = (name: string, text: string) => ['sh', '-c', `${text}; exec >&-; cat
 const both = 'exec 5<&0; cat <&5 >&4 & exec 4>&- 5<&-; cat <&3; wait';
 for (const [what, stages] of [
   ['two ends', [...end('a', 'seq 1 50000'), '=', ...end('b', 'echo from b')]],
-  ['a stage with two sides', [...end('a', 'seq 1 50000'), '=', 'sh', '-c', both, '=', ...end('c', 'seq 3 60000')]],
+  ['a stage with two sides', [...end('a', 'seq 1 50000'), '=', 'sh', '-c', both, '=', ...end('c', 'echo from c')]],
   ['a stage to the right', [...end('a', 'seq 1 50000'), '=}', 'tr', '1', 'x', '}=', ...end('c', 'echo 11')]],
   ['a stage to the left', [...end('a', 'echo 11'), '={', 'tr', '1', 'x', '{=', ...end('c', 'seq 1 50000')]],
   ['both', [...end('a', 'echo 11'), '=}', 'tr', '1', 'x', '}={', 'tr', '1', 'y', '{=', ...end('d', 'echo 111')]],
@@ -221,7 +222,7 @@ test('signals reach the commands only, not other members of the group', async (t
   adopt(t, bystander);
   await pids(t, dir, ['a', 'b']);
   child.kill('SIGTERM');
-  await child.waitFor(() => !existsSync(`/proc/${child.pid}`) || child.child.exitCode !== null).catch(() => {});
+  await once(child.child, 'exit');
   assert.ok(existsSync(`/proc/${bystander}`));
 });
 
@@ -330,7 +331,7 @@ for (const [option, cleans] of [
     else assert.ok(existsSync(join(dir, 'pid')) && existsSync(join(dir, 'pgrp')));
   });
 
-test('works on a terminal as a session leader, as a container starts it', async () => {
+test('works as a session leader, as containers and service managers start it', async () => {
   const { code, stderr } = await run('setsid', ['--wait', dpipe, 'true', '=', 'sh', '-c', 'exit 6']);
-  assert.deepEqual([code, stderr, basename(dpipe)], [6, '', 'dpipe']);
+  assert.deepEqual([code, stderr], [6, '']);
 });

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parsePath, parseSlash, splitScheme } from '../../src/plug/locator.js';
-import { describeParams, nearestName, type ParamSpec, paramError, readParams } from '../../src/plug/params.js';
+import { describeParams, type ParamSpec, paramError, readParams } from '../../src/plug/params.js';
 import { VdeError } from '../../src/sys/errors.js';
+import { nearestName } from '../../src/sys/nearest.js';
 
 const VXVDE = [
   { name: 'port', type: 'number', max: 65535, default: 14789, doc: 'UDP port of the group' },

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { lockFile } from '../../src/sys/file.js';
 import {
   close,
   closesOnExec,
@@ -10,7 +11,6 @@ import {
   getpgrp,
   hasNoReader,
   kill,
-  lockFile,
   pipe,
   setCloseOnExec,
 } from '../../src/sys/process.js';
@@ -115,9 +115,9 @@ test('kill reaches a group, and asks with 0', async (t) => {
 test('a locked file is not locked twice', (t) => {
   const path = join(tmpDir(t), 'file');
   const [one, two] = [openSync(path, 'w'), openSync(path, 'w')];
-  assert.ok(lockFile(one));
-  assert.ok(!lockFile(two));
+  assert.ok(lockFile(one, 'one', false));
+  assert.ok(!lockFile(two, 'two', false));
   closeSync(one);
-  assert.ok(lockFile(two));
+  assert.ok(lockFile(two, 'two', false));
   closeSync(two);
 });

@@ -1,0 +1,255 @@
+/**
+ * Internet sockets (ip(7), ipv6(7), udp(7)): addresses between text and `struct sockaddr_in` or `sockaddr_in6`, UDP
+ * sockets, and the options of multicast.
+ *
+ * Addresses are numeric here; names are looked up with `node:dns` before. A zone (`fe80::1%eth0`) becomes the
+ * interface's index, and back.
+ */
+
+import { isIP } from 'node:net';
+import type { Descriptor } from './descriptor.js';
+import { callError, errnoNumber, VdeError } from './errors.js';
+import { check, errno, native } from './ffi.js';
+import { SOCKADDR_IN, SOCKADDR_IN6 } from './layout.js';
+import { Memory } from './memory.js';
+import {
+  AF_INET,
+  AF_INET6,
+  getOption,
+  SO_DOMAIN,
+  SOCK_DGRAM,
+  SOL_SOCKET,
+  setOption,
+  setRawOption,
+  socket,
+  tryBindRaw,
+  tryConnectRaw,
+} from './socket.js';
+
+const inetPton = native<(family: number, text: string, address: number) => number>(
+  'int inet_pton(int family, const char *text, size_t address)',
+);
+const inetNtop = native<(family: number, address: number, text: number, room: number) => number>(
+  'size_t inet_ntop(int family, size_t address, size_t text, unsigned int room)',
+);
+const ifNameToIndex = native<(name: string) => number>('unsigned int if_nametoindex(const char *name)');
+const ifIndexToName = native<(index: number, name: number) => number>(
+  'size_t if_indextoname(unsigned int index, size_t name)',
+);
+const getsockname = native<(fd: number, address: number, length: number) => number>(
+  'int getsockname(int fd, size_t address, size_t length)',
+);
+
+const IPPROTO_IP = 0;
+const IPPROTO_IPV6 = 41;
+const SO_REUSEADDR = 2;
+const IP_MULTICAST_IF = 32;
+const IP_MULTICAST_TTL = 33;
+const IP_MULTICAST_LOOP = 34;
+const IP_ADD_MEMBERSHIP = 35;
+const IP_DROP_MEMBERSHIP = 36;
+const IPV6_MULTICAST_IF = 17;
+const IPV6_MULTICAST_HOPS = 18;
+const IPV6_MULTICAST_LOOP = 19;
+const IPV6_ADD_MEMBERSHIP = 20;
+const IPV6_DROP_MEMBERSHIP = 21;
+const IPV6_V6ONLY = 26;
+
+/** `struct ip_mreqn` (ip(7)): group, local address, interface index. */
+const IP_MREQN = { size: 12, group: 0, index: 8 } as const;
+/** `struct ipv6_mreq` (ipv6(7)): group, interface index. */
+const IPV6_MREQ = { size: 20, group: 0, index: 16 } as const;
+/** Bytes of text that an address, and the name of an interface, may take with its NUL. */
+const ADDRESS_ROOM = 46;
+const NAME_ROOM = 16;
+
+/** Room for the address of either family. */
+export const SOCKADDR_ROOM = 32;
+
+/** Where an Internet socket is, or its peer. */
+export interface InetAddress {
+  /** Numeric, IPv4 or IPv6, the latter with a zone if it is link-local: `fe80::1%eth0`. */
+  address: string;
+  /** 0 to 65 535. */
+  port: number;
+}
+
+const scratch = new Memory(SOCKADDR_ROOM + ADDRESS_ROOM);
+const option = new Memory(IPV6_MREQ.size);
+
+function invalid(subject: string, cause: string, remedy?: string): VdeError {
+  return new VdeError({ code: 'EINVAL', subject, cause, remedy });
+}
+
+/** The number of an interface. @throws VdeError `ENODEV` if there is none of that name. */
+export function interfaceIndex(name: string): number {
+  const index = ifNameToIndex(name);
+  if (index === 0) throw callError('if_nametoindex', errnoNumber('ENODEV'), name, 'ip link lists the interfaces');
+  return index;
+}
+
+/** The family of a numeric address. @throws VdeError `EINVAL` if it is none. */
+export function addressFamily(address: string): typeof AF_INET | typeof AF_INET6 {
+  const version = isIP(address);
+  if (version === 0) throw invalid(address, 'not a numeric IPv4 or IPv6 address');
+  return version === 4 ? AF_INET : AF_INET6;
+}
+
+/**
+ * Writes a socket address at `memory[offset]`, which has room for `SOCKADDR_ROOM` bytes.
+ * @returns its length: that of the address's family.
+ * @throws VdeError `EINVAL` for what is no address or no port, `ENODEV` for a zone that is no interface.
+ */
+export function writeInetAddress(memory: Memory, offset: number, { address, port }: InetAddress): number {
+  const family = addressFamily(address);
+  if (!Number.isInteger(port) || port < 0 || port > 0xffff) throw invalid(`port ${port}`, 'ports are 0 to 65535');
+  const [numeric, zone] = address.split('%');
+  const layout = family === AF_INET ? SOCKADDR_IN : SOCKADDR_IN6;
+  memory.bytes.fill(0, offset, offset + layout.size);
+  memory.view.setUint16(offset, family, true);
+  memory.view.setUint16(offset + layout.port, port);
+  if (inetPton(family, numeric, memory.address + offset + layout.address) !== 1)
+    throw invalid(address, 'not an address');
+  if (zone !== undefined) memory.view.setUint32(offset + SOCKADDR_IN6.scope, zoneIndex(zone), true);
+  return layout.size;
+}
+
+function zoneIndex(zone: string): number {
+  return /^\d{1,9}$/.test(zone) ? Number(zone) : interfaceIndex(zone);
+}
+
+/** The socket address of `length` bytes at `memory[offset]`; undefined if it is not an Internet one. */
+export function readInetAddress(memory: Memory, offset: number, length: number): InetAddress | undefined {
+  if (length < 2 || offset + length > memory.size) return undefined;
+  const family = memory.view.getUint16(offset, true);
+  const layout = family === AF_INET ? SOCKADDR_IN : family === AF_INET6 ? SOCKADDR_IN6 : undefined;
+  if (layout === undefined || length < layout.size) return undefined;
+  if (inetNtop(family, memory.address + offset + layout.address, scratch.address, ADDRESS_ROOM) === 0) return undefined;
+  const address = scratch.cString(0, ADDRESS_ROOM);
+  const scope = family === AF_INET6 ? memory.view.getUint32(offset + SOCKADDR_IN6.scope, true) : 0;
+  return {
+    address: scope === 0 ? address : `${address}%${interfaceName(scope)}`,
+    port: memory.view.getUint16(offset + layout.port),
+  };
+}
+
+function interfaceName(index: number): string {
+  return ifIndexToName(index, scratch.address) === 0 ? String(index) : scratch.cString(0, NAME_ROOM);
+}
+
+/** An address and a port as people write them: `127.0.0.1:53`, `[::1]:53`. */
+export function formatInetAddress({ address, port }: InetAddress): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+export interface UdpOptions {
+  /** Lets several sockets bind to the same port, as the members of a multicast group on one machine do. */
+  reuseAddress?: boolean;
+  /** IPv6 only; without it an IPv6 socket takes IPv4 too. */
+  v6Only?: boolean;
+}
+
+/** A non-blocking, close-on-exec UDP socket. */
+export function udpSocket(
+  family: typeof AF_INET | typeof AF_INET6,
+  subject: string,
+  options: UdpOptions = {},
+): Descriptor {
+  const udp = socket(family, SOCK_DGRAM, subject);
+  try {
+    if (options.reuseAddress) mustSet(udp, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family === AF_INET6) mustSet(udp, IPPROTO_IPV6, IPV6_V6ONLY, options.v6Only ? 1 : 0);
+    return udp;
+  } catch (error) {
+    udp.close();
+    throw error;
+  }
+}
+
+function mustSet(socket: Descriptor, level: number, name: number, value: number): void {
+  if (!setOption(socket, level, name, value)) throw callError('setsockopt', errno(), socket.subject);
+}
+
+/** @throws VdeError `EADDRINUSE`, `EADDRNOTAVAIL` and the like, naming the address. */
+export function bindInet(socket: Descriptor, address: InetAddress, remedy?: string): void {
+  const error = tryBindRaw(socket, scratch, 0, writeInetAddress(scratch, 0, address));
+  if (error !== 0) throw callError('bind', error, formatInetAddress(address), remedy);
+}
+
+/** Sets where a UDP socket sends to, and from whom alone it receives. @throws VdeError `ENETUNREACH` and the like. */
+export function connectInet(socket: Descriptor, address: InetAddress, remedy?: string): void {
+  const error = tryConnectRaw(socket, scratch, 0, writeInetAddress(scratch, 0, address));
+  if (error !== 0) throw callError('connect', error, formatInetAddress(address), remedy);
+}
+
+/** The address that a socket is bound to; undefined if it is not an Internet socket. */
+export function localAddress(fd: number): InetAddress | undefined {
+  const memory = new Memory(SOCKADDR_ROOM + 4);
+  memory.view.setUint32(SOCKADDR_ROOM, SOCKADDR_ROOM, true);
+  check(getsockname(fd, memory.address, memory.address + SOCKADDR_ROOM), 'getsockname', `descriptor ${fd}`);
+  return readInetAddress(memory, 0, Math.min(memory.view.getUint32(SOCKADDR_ROOM, true), SOCKADDR_ROOM));
+}
+
+/**
+ * Joins a multicast group.
+ * @param interfaceName which interface to listen at; the kernel's routes choose if it is not given.
+ * @throws VdeError `EINVAL` if `group` is no multicast address, `ENODEV` if there is no such interface or no route.
+ */
+export function joinMulticast(socket: Descriptor, group: string, interfaceName?: string): void {
+  changeMembership(socket, group, interfaceName, IP_ADD_MEMBERSHIP, IPV6_ADD_MEMBERSHIP);
+}
+
+/** Leaves a multicast group, by the same interface. @throws VdeError `EADDRNOTAVAIL` if it was not joined. */
+export function leaveMulticast(socket: Descriptor, group: string, interfaceName?: string): void {
+  changeMembership(socket, group, interfaceName, IP_DROP_MEMBERSHIP, IPV6_DROP_MEMBERSHIP);
+}
+
+function changeMembership(socket: Descriptor, group: string, name: string | undefined, v4: number, v6: number): void {
+  const family = addressFamily(group);
+  const [numeric, zone] = group.split('%');
+  const index = name !== undefined ? interfaceIndex(name) : zone !== undefined ? zoneIndex(zone) : 0;
+  option.bytes.fill(0);
+  inetPton(family, numeric, option.address);
+  const error =
+    family === AF_INET
+      ? setIndexed(socket, IPPROTO_IP, v4, IP_MREQN.index, index, IP_MREQN.size)
+      : setIndexed(socket, IPPROTO_IPV6, v6, IPV6_MREQ.index, index, IPV6_MREQ.size);
+  if (error !== 0) {
+    const remedy = error === errnoNumber('ENODEV') ? 'no route for multicast: name an interface' : undefined;
+    throw callError('setsockopt', error, group, remedy);
+  }
+}
+
+/** Sets an option of a structure in `option` after storing an interface's index in it. */
+function setIndexed(socket: Descriptor, level: number, name: number, at: number, index: number, size: number): number {
+  option.view.setUint32(at, index, true);
+  return setRawOption(socket, level, name, option, size);
+}
+
+function isV6(socket: Descriptor): boolean {
+  return getOption(socket.fd, SOL_SOCKET, SO_DOMAIN) === AF_INET6;
+}
+
+/** Through how many routers multicast may go: 0 stays on this machine, 1 (the default) on its network, at most 255. */
+export function setMulticastTtl(socket: Descriptor, hops: number): void {
+  if (isV6(socket)) mustSet(socket, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, hops);
+  else mustSet(socket, IPPROTO_IP, IP_MULTICAST_TTL, hops);
+}
+
+/** Whether members on this machine get what it sends to a group (on by default). */
+export function setMulticastLoop(socket: Descriptor, on: boolean): void {
+  if (isV6(socket)) mustSet(socket, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, on ? 1 : 0);
+  else mustSet(socket, IPPROTO_IP, IP_MULTICAST_LOOP, on ? 1 : 0);
+}
+
+/** By which interface multicast leaves. @throws VdeError `ENODEV` if there is none of that name. */
+export function setMulticastInterface(socket: Descriptor, interfaceName: string): void {
+  const index = interfaceIndex(interfaceName);
+  if (isV6(socket)) {
+    mustSet(socket, IPPROTO_IPV6, IPV6_MULTICAST_IF, index);
+    return;
+  }
+  option.bytes.fill(0);
+  const error = setIndexed(socket, IPPROTO_IP, IP_MULTICAST_IF, IP_MREQN.index, index, IP_MREQN.size);
+  if (error !== 0) throw callError('setsockopt', error, interfaceName);
+}
