@@ -88,7 +88,9 @@ function removeStale() {
 
 /** Runs a command with its output on standard error. */
 function must(command, args) {
-  const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2] });
+  // `npm install --global .` runs us too: what it was told about its own place is not meant for the clone.
+  const { npm_config_global, npm_config_prefix, npm_config_local_prefix, ...env } = process.env;
+  const { status, signal, error } = spawnSync(command, args, { cwd: root, env, stdio: ['ignore', 2, 2] });
   if (status !== 0) throw new Error(`${command} failed: ${error?.message ?? signal ?? `exit ${status}`}`);
 }
 
