@@ -13,4 +13,5 @@ export type { ParamSpec } from './plug/params.js';
 export type { Adoptable, Drops, Plug, Sink } from './plug/plug.js';
 export { listSchemes, openPlug, registerScheme } from './plug/registry.js';
 export type { OpenOptions, Scheme } from './plug/scheme.js';
+export { type ServiceOptions, SwitchService } from './switch/service.js';
 export { VdeError, type VdeErrorDetails } from './sys/errors.js';

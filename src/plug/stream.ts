@@ -3,7 +3,7 @@
  * switch socket protocol, section 12). Standard input and output of `vde_plug` are this, and the pipes of a command.
  *
  * The streams are other processes' too, so they are not switched to non-blocking: a pipe or terminal is opened anew
- * through /proc, which gives an open file of our own.
+ * through /proc, which gives an open file of our own, and a socket is told with each call not to wait.
  */
 
 import { constants, fstatSync, openSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { RECORD_HEADER, RECORD_MAX, StreamDecoder } from '../frame/stream.js';
 import { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
 import { callError, errnoNumber } from '../sys/errors.js';
-import { readTo, writeFrom } from '../sys/io.js';
+import { readTo, receiveTo, sendFrom, writeFrom } from '../sys/io.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { PlugBase } from './base.js';
@@ -27,15 +27,19 @@ const WRITE_SIZE = 1 << 20;
 /** Reads before the others get their turn. */
 const READS_PER_TURN = 4;
 
-/** A stream's descriptor in the form that this plug needs: non-blocking, and whether the loop can watch it. */
+/** A stream's descriptor in the form that this plug needs, and whether the loop can watch it. */
 class Stream {
   readonly descriptor: Descriptor;
   /** Files are always ready: epoll refuses them. */
   readonly watchable: boolean;
+  /** Whether a second read may follow a first at once without the danger of waiting. */
+  readonly neverWaits: boolean;
+  readonly #isSocket: boolean;
 
   constructor(fd: number, access: number, subject: string) {
     const stat = fstatSync(fd);
     this.watchable = !stat.isFile();
+    this.#isSocket = stat.isSocket();
     let own: number | undefined;
     if (stat.isFIFO() || stat.isCharacterDevice()) {
       try {
@@ -44,7 +48,18 @@ class Stream {
         // A pipe of another user's may not be opened again; a copy of the descriptor has to do, and may block.
       }
     }
+    this.neverWaits = own !== undefined || this.#isSocket;
     this.descriptor = own === undefined ? new Descriptor(fd, subject).duplicate() : new Descriptor(own, subject);
+  }
+
+  /** Returns the bytes read (0: end), or minus the errno. */
+  read(address: number, size: number): number {
+    return (this.#isSocket ? receiveTo : readTo)(this.descriptor.fd, address, size);
+  }
+
+  /** Returns the bytes written, or minus the errno. */
+  write(address: number, size: number): number {
+    return (this.#isSocket ? sendFrom : writeFrom)(this.descriptor.fd, address, size);
   }
 }
 
@@ -115,7 +130,8 @@ export class StreamPlug extends PlugBase implements Plug {
       }
       return;
     }
-    for (let turn = 0; turn < READS_PER_TURN && this.wanted && this.#read(); turn++);
+    const turns = this.#input.neverWaits ? READS_PER_TURN : 1;
+    for (let turn = 0; turn < turns && this.wanted && this.#read(); turn++);
   }
 
   #readFile(): void {
@@ -125,7 +141,7 @@ export class StreamPlug extends PlugBase implements Plug {
 
   /** Reads once; false if there was nothing or it was the end. */
   #read(): boolean {
-    const n = readTo(this.#input.descriptor.fd, this.#chunk.address, READ_SIZE);
+    const n = this.#input.read(this.#chunk.address, READ_SIZE);
     if (n > 0) {
       this.#decoder.push(this.#chunk.bytes.subarray(0, n));
       this.#give();
@@ -189,7 +205,7 @@ export class StreamPlug extends PlugBase implements Plug {
   /** Writes what it can; what is left goes when the reader has made room. */
   #write(): void {
     while (!this.closed && this.#sent < this.#filled) {
-      const n = writeFrom(this.#output.descriptor.fd, this.#pending.address + this.#sent, this.#filled - this.#sent);
+      const n = this.#output.write(this.#pending.address + this.#sent, this.#filled - this.#sent);
       if (n > 0) this.#sent += n;
       else if (n === -EAGAIN) break;
       else if (n === -EPIPE) this.lose();

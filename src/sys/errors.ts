@@ -55,9 +55,11 @@ const MORE_ERRNOS = { EBADFD: 77, EUSERS: 87, ESOCKTNOSUPPORT: 94, ESHUTDOWN: 10
 
 const ERRNO_NUMBERS: Readonly<Record<string, number>> = { ...constants.errno, ...MORE_ERRNOS };
 
-/** errno number -> its name, e.g. 2 -> `ENOENT` (this machine's numbers). */
+/** errno number -> its name, e.g. 2 -> `ENOENT` (this machine's numbers). Of two names the first: EAGAIN, ENOTSUP. */
 export const ERRNO_NAMES: ReadonlyMap<number, string> = new Map(
-  Object.entries(ERRNO_NUMBERS).map(([name, number]) => [number, name]),
+  Object.entries(ERRNO_NUMBERS)
+    .map(([name, number]): [number, string] => [number, name])
+    .reverse(),
 );
 
 /** errno name -> number; throws a plain `Error` for a name that this platform does not have. */

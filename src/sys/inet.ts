@@ -48,12 +48,14 @@ const IP_MULTICAST_TTL = 33;
 const IP_MULTICAST_LOOP = 34;
 const IP_ADD_MEMBERSHIP = 35;
 const IP_DROP_MEMBERSHIP = 36;
+const IP_MULTICAST_ALL = 49;
 const IPV6_MULTICAST_IF = 17;
 const IPV6_MULTICAST_HOPS = 18;
 const IPV6_MULTICAST_LOOP = 19;
 const IPV6_ADD_MEMBERSHIP = 20;
 const IPV6_DROP_MEMBERSHIP = 21;
 const IPV6_V6ONLY = 26;
+const IPV6_MULTICAST_ALL = 29;
 
 /** `struct ip_mreqn` (ip(7)): group, local address, interface index. */
 const IP_MREQN = { size: 12, group: 0, index: 8 } as const;
@@ -191,11 +193,14 @@ export function localAddress(fd: number): InetAddress | undefined {
 }
 
 /**
- * Joins a multicast group.
+ * Joins a multicast group. From then on the socket gets the groups that it has joined itself, not those that any other
+ * socket of the machine has (which is Linux's default).
  * @param interfaceName which interface to listen at; the kernel's routes choose if it is not given.
  * @throws VdeError `EINVAL` if `group` is no multicast address, `ENODEV` if there is no such interface or no route.
  */
 export function joinMulticast(socket: Descriptor, group: string, interfaceName?: string): void {
+  if (isV6(socket)) mustSet(socket, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
+  else mustSet(socket, IPPROTO_IP, IP_MULTICAST_ALL, 0);
   changeMembership(socket, group, interfaceName, IP_ADD_MEMBERSHIP, IPV6_ADD_MEMBERSHIP);
 }
 

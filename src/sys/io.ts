@@ -1,4 +1,4 @@
-/** read(2) and writev(2) on plain descriptors, at addresses. */
+/** read(2), writev(2), recv(2) and send(2) on plain descriptors, at addresses. */
 
 import { errno, native } from './ffi.js';
 
@@ -11,6 +11,15 @@ const writev = native<(fd: number, iovecs: number, count: number) => number>(
 const writeCall = native<(fd: number, buffer: number, size: number) => number>(
   'long write(int fd, size_t buffer, size_t size)',
 );
+const recv = native<(fd: number, buffer: number, size: number, flags: number) => number>(
+  'long recv(int fd, size_t buffer, size_t size, int flags)',
+);
+const sendCall = native<(fd: number, buffer: number, size: number, flags: number) => number>(
+  'long send(int fd, size_t buffer, size_t size, int flags)',
+);
+
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
 
 /** Reads up to `size` bytes to an address of stable memory. Returns the bytes read (0: end), or minus the errno. */
 export function readTo(fd: number, address: number, size: number): number {
@@ -27,5 +36,17 @@ export function writeFrom(fd: number, address: number, size: number): number {
 /** Writes what `count` iovecs at an address gather. Returns the bytes written, or minus the errno. */
 export function writeGathered(fd: number, iovecs: number, count: number): number {
   const n = writev(fd, iovecs, count);
+  return n < 0 ? -errno() : n;
+}
+
+/** As `readTo`, from a socket: never waits, whatever mode its other owners have put it in. */
+export function receiveTo(fd: number, address: number, size: number): number {
+  const n = recv(fd, address, size, MSG_DONTWAIT);
+  return n < 0 ? -errno() : n;
+}
+
+/** As `writeFrom`, to a socket: never waits, whatever mode its other owners have put it in. */
+export function sendFrom(fd: number, address: number, size: number): number {
+  const n = sendCall(fd, address, size, MSG_DONTWAIT | MSG_NOSIGNAL);
   return n < 0 ? -errno() : n;
 }

@@ -8,7 +8,7 @@
 
 import { mkdtempSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { open, type End } from '../../src/index.js';
+import { type End, open } from '../../src/index.js';
 import { bin, debian } from './bin.js';
 import { cleanup, type Owner } from './cleanup.js';
 import { type Running, type StartOptions, start } from './proc.js';

@@ -2,7 +2,9 @@
 
 import { Burst } from '../../src/frame/burst.js';
 import { noDrops, type Plug, type Sink } from '../../src/plug/plug.js';
-import { Switch, type SwitchOptions } from '../../src/switch/switch.js';
+import { NO_VLAN, type Port } from '../../src/switch/port.js';
+import { PORTS_MAX, Switch, type SwitchOptions } from '../../src/switch/switch.js';
+import { NOT_MEMBER, UNTAGGED, Vlan } from '../../src/switch/vlan.js';
 import type { VdeError } from '../../src/sys/errors.js';
 
 const burst = new Burst();
@@ -94,4 +96,37 @@ export function frame(
 ): Buffer {
   const tag = tci === undefined ? [] : [0x81, 0, tci >> 8, tci & 0xff];
   return Buffer.concat([to, from, Buffer.from([...tag, type >> 8, type & 0xff]), Buffer.from(payload)]);
+}
+
+/** The port of that number, which must be there. */
+export function portOf(sw: Switch, number: number): Port {
+  const port = sw.ports[number];
+  if (port === undefined) throw new Error(`no port ${number}`);
+  return port;
+}
+
+/** Makes a port a member of a VLAN, as the console's commands do. */
+export function join(sw: Switch, vid: number, number: number, membership: number): void {
+  let vlan = sw.vlans.get(vid);
+  if (vlan === undefined) {
+    vlan = new Vlan(vid, PORTS_MAX + 1);
+    sw.vlans.set(vid, vlan);
+  }
+  const port = portOf(sw, number);
+  if (membership === UNTAGGED) {
+    const old = sw.vlans.get(port.untaggedVlan);
+    if (old) {
+      old.member[number] = NOT_MEMBER;
+      old.refresh(sw.ports);
+    }
+    port.untaggedVlan = vid;
+  }
+  vlan.member[number] = membership;
+  vlan.refresh(sw.ports);
+}
+
+/** Takes a port's untagged VLAN away. */
+export function noUntagged(sw: Switch, number: number): void {
+  join(sw, portOf(sw, number).untaggedVlan, number, NOT_MEMBER);
+  portOf(sw, number).untaggedVlan = NO_VLAN;
 }

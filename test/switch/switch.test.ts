@@ -1,46 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { BURST_SIZE, FRAME_MAX } from '../../src/frame/burst.js';
-import { NO_VLAN, type Port } from '../../src/switch/port.js';
-import { PORTS_MAX, type Switch } from '../../src/switch/switch.js';
-import { NOT_MEMBER, TAGGED, UNTAGGED, Vlan } from '../../src/switch/vlan.js';
-import { BROADCAST, frame, station, virtualSwitch } from './memory-plug.js';
+import { PORTS_MAX } from '../../src/switch/switch.js';
+import { TAGGED, UNTAGGED, type Vlan } from '../../src/switch/vlan.js';
+import { BROADCAST, frame, join, noUntagged, portOf, station, virtualSwitch } from './memory-plug.js';
 
 const A = station(1);
 const B = station(2);
 const C = station(3);
-
-function portOf(sw: Switch, number: number): Port {
-  const port = sw.ports[number];
-  assert.ok(port, `port ${number}`);
-  return port;
-}
-
-/** Makes a port a member of a VLAN, as the console's commands do. */
-function join(sw: Switch, vid: number, number: number, membership: number): void {
-  let vlan = sw.vlans.get(vid);
-  if (vlan === undefined) {
-    vlan = new Vlan(vid, PORTS_MAX + 1);
-    sw.vlans.set(vid, vlan);
-  }
-  const port = portOf(sw, number);
-  if (membership === UNTAGGED) {
-    const old = sw.vlans.get(port.untaggedVlan);
-    if (old) {
-      old.member[number] = NOT_MEMBER;
-      old.refresh(sw.ports);
-    }
-    port.untaggedVlan = vid;
-  }
-  vlan.member[number] = membership;
-  vlan.refresh(sw.ports);
-}
-
-/** Takes a port's untagged VLAN away. */
-function noUntagged(sw: Switch, number: number): void {
-  join(sw, portOf(sw, number).untaggedVlan, number, NOT_MEMBER);
-  portOf(sw, number).untaggedVlan = NO_VLAN;
-}
 
 function trio() {
   const { sw, clock, seat } = virtualSwitch();
@@ -313,7 +280,7 @@ test('ports out of range and ports of others are refused', () => {
   assert.equal(portOf(sw, 4).endpoints.length, 2);
   holder.lose();
   assert.throws(() => seat(4, 0), { code: 'EADDRINUSE' });
-  portOf(sw, 4).endpoints.forEach((endpoint) => sw.detach(portOf(sw, 4), endpoint));
+  for (const endpoint of portOf(sw, 4).endpoints) sw.detach(portOf(sw, 4), endpoint);
   seat(4, 0);
   assert.equal(portOf(sw, 4).currentUser, 0);
 });
