@@ -4,6 +4,9 @@
  * Each slot has headroom before its frame, so that a header can be put before it without a copy, and room for a 64 kB
  * super-frame. Frames begin at a multiple of 4, so that addresses can be read as words.
  *
+ * A frame may be a *super-frame*: the 10 bytes before it are a `struct virtio_net_hdr` that says how it is to be cut and
+ * which checksum is still to be completed (`offload`).
+ *
  * What is sent is a *view*. View `i` is the frame of slot `i` as it arrived. View `BURST_SIZE + i` is the same frame with
  * its 802.1Q tag added or removed (`retag`): no byte moves, the view is gathered from pieces. Lists of views are what
  * a switch hands to its egresses.
@@ -24,9 +27,14 @@ export const FRAME_MIN = 14;
 // An odd number of cache lines, so that the headers of neighbouring slots do not compete for the same cache set.
 const STRIDE = Math.ceil((HEADROOM + FRAME_MAX + 64) / 128) * 128 + 64;
 
-const PIECES = 4;
-const VIEW_BYTES = PIECES * IOVEC.size;
+// Per view: the offload header, for those who send one, then up to three pieces of the frame.
+const VIEW_BYTES = 4 * IOVEC.size;
 const TAG_PROTOCOL = 0x8100;
+/** Bytes per slot for a tag and for the offload header of its second view, each at a multiple of 8. */
+const EXTRA_BYTES = 24;
+const EXTRA_HEADER = 8;
+/** Flag of `struct virtio_net_hdr`: a checksum is to be completed. */
+const NEEDS_CHECKSUM = 1;
 
 /** Up to `BURST_SIZE` frames with their lengths, their offload metadata and their views. */
 export class Burst {
@@ -46,14 +54,20 @@ export class Burst {
    * (a super-frame), 0 where the frame is complete as it is.
    */
   readonly offload = new Uint8Array(BURST_SIZE);
+  /** How many of the burst's frames have `offload` set. */
+  superFrames = 0;
   /** How many pieces (iovecs) each view is gathered from. */
   readonly pieces = new Uint8Array(BURST_SIZE * 2);
   readonly #slab: Memory;
   readonly #iovecs: Memory;
-  readonly #tags: Memory;
+  /** Tags and headers of second views; at its end ten zero bytes, the offload header of a complete frame. */
+  readonly #extras: Memory;
   /** Address of each view's iovecs, as two 32-bit words. */
   readonly iovLow = new Uint32Array(BURST_SIZE * 2);
   readonly iovHigh = new Uint32Array(BURST_SIZE * 2);
+  /** The same with the offload header before them: one piece more, pointed to by `withOffloadHeader`. */
+  readonly headedIovLow = new Uint32Array(BURST_SIZE * 2);
+  readonly headedIovHigh = new Uint32Array(BURST_SIZE * 2);
   #scratch: Uint8Array | undefined;
 
   constructor() {
@@ -62,11 +76,14 @@ export class Burst {
     this.words = new Int32Array(this.#slab.buffer);
     this.shorts = new Uint16Array(this.#slab.buffer);
     this.#iovecs = new Memory(VIEW_BYTES * BURST_SIZE * 2);
-    this.#tags = new Memory(8 * BURST_SIZE);
+    this.#extras = new Memory(EXTRA_BYTES * BURST_SIZE + VIRTIO_NET_HDR.size);
     for (let view = 0; view < BURST_SIZE * 2; view++) {
-      const address = this.#iovecs.address + view * VIEW_BYTES;
-      this.iovLow[view] = address >>> 0;
-      this.iovHigh[view] = Math.floor(address / 0x1_0000_0000);
+      this.#iovecs.setPointer(view * VIEW_BYTES + IOVEC.length, VIRTIO_NET_HDR.size);
+      const headed = this.#iovecs.address + view * VIEW_BYTES;
+      this.headedIovLow[view] = headed >>> 0;
+      this.headedIovHigh[view] = Math.floor(headed / 0x1_0000_0000);
+      this.iovLow[view] = (headed + IOVEC.size) >>> 0;
+      this.iovHigh[view] = Math.floor((headed + IOVEC.size) / 0x1_0000_0000);
     }
     this.pieces.fill(1, 0, BURST_SIZE);
     for (let slot = 0; slot < BURST_SIZE; slot++) this.place(slot, this.home(slot), 0);
@@ -95,7 +112,7 @@ export class Burst {
   place(slot: number, start: number, length: number): void {
     this.start[slot] = start;
     this.length[slot] = length;
-    const iovec = slot * VIEW_BYTES;
+    const iovec = slot * VIEW_BYTES + IOVEC.size;
     this.#iovecs.setPointer(iovec + IOVEC.base, this.#slab.address + start);
     this.#iovecs.words[(iovec + IOVEC.length) >>> 2] = length;
   }
@@ -103,7 +120,7 @@ export class Burst {
   /** Says how long the frame of a slot is; it stays where it lies. */
   setLength(slot: number, length: number): void {
     this.length[slot] = length;
-    this.#iovecs.words[(slot * VIEW_BYTES + IOVEC.length) >>> 2] = length;
+    this.#iovecs.words[(slot * VIEW_BYTES + IOVEC.size + IOVEC.length) >>> 2] = length;
   }
 
   /** Copies a frame into the next free slot. False if the burst is full or the frame does not fit. */
@@ -139,7 +156,7 @@ export class Burst {
     const view = BURST_SIZE + slot;
     const frame = this.#slab.address + this.start[slot];
     const length = this.length[slot];
-    const first = view * VIEW_BYTES;
+    const first = view * VIEW_BYTES + IOVEC.size;
     const memory = this.#iovecs;
     memory.setPointer(first, frame);
     memory.setPointer(first + IOVEC.length, 12);
@@ -149,17 +166,73 @@ export class Burst {
       this.pieces[view] = 2;
       this.length[view] = length - 4;
     } else {
-      const tag = slot * 8;
-      this.#tags.view.setUint16(tag, TAG_PROTOCOL);
-      this.#tags.view.setUint16(tag + 2, vlan);
-      memory.setPointer(first + IOVEC.size, this.#tags.address + tag);
+      const tag = slot * EXTRA_BYTES;
+      this.#extras.view.setUint16(tag, TAG_PROTOCOL);
+      this.#extras.view.setUint16(tag + 2, vlan);
+      memory.setPointer(first + IOVEC.size, this.#extras.address + tag);
       memory.setPointer(first + IOVEC.size + IOVEC.length, 4);
       memory.setPointer(first + 2 * IOVEC.size, frame + 12);
       memory.setPointer(first + 2 * IOVEC.size + IOVEC.length, length - 12);
       this.pieces[view] = 3;
       this.length[view] = length + 4;
     }
+    if (this.offload[slot]) this.#shiftOffload(slot, tagged ? -4 : 4);
     return view;
+  }
+
+  /** Makes the offload header of a slot's second view, whose headers are `by` bytes longer. */
+  #shiftOffload(slot: number, by: number): void {
+    const at = slot * EXTRA_BYTES + EXTRA_HEADER;
+    const { view } = this.#extras;
+    this.#extras.bytes.set(this.offloadHeader(slot), at);
+    for (const field of [VIRTIO_NET_HDR.headerLength, VIRTIO_NET_HDR.checksumStart]) {
+      view.setUint16(at + field, view.getUint16(at + field, true) + by, true);
+    }
+  }
+
+  /** Address of the offload header of a view: zeros for a complete frame. */
+  offloadHeaderAddress(view: number): number {
+    const slot = view & (BURST_SIZE - 1);
+    if (this.offload[slot] === 0) return this.#extras.address + EXTRA_BYTES * BURST_SIZE;
+    if (view < BURST_SIZE) return this.#slab.address + this.start[slot] - VIRTIO_NET_HDR.size;
+    return this.#extras.address + slot * EXTRA_BYTES + EXTRA_HEADER;
+  }
+
+  /** Points the first of a view's iovecs to its offload header. Returns their address: `pieces[view] + 1` of them. */
+  withOffloadHeader(view: number): number {
+    const iovec = view * VIEW_BYTES;
+    this.#iovecs.setPointer(iovec, this.offloadHeaderAddress(view));
+    return this.#iovecs.address + iovec;
+  }
+
+  /** Looks at the offload headers that arrived with the frames: which of them are super-frames. */
+  readOffloads(): void {
+    const { bytes, start, offload } = this;
+    let superFrames = 0;
+    for (let slot = 0; slot < this.count; slot++) {
+      const at = start[slot] - VIRTIO_NET_HDR.size;
+      const asks = (bytes[at] & NEEDS_CHECKSUM) !== 0 || bytes[at + VIRTIO_NET_HDR.gsoType] !== 0 ? 1 : 0;
+      offload[slot] = asks;
+      superFrames += asks;
+    }
+    this.superFrames = superFrames;
+  }
+
+  /** The burst holds complete frames again. */
+  clearOffloads(): void {
+    if (this.superFrames > 0) this.offload.fill(0);
+    this.superFrames = 0;
+  }
+
+  /** Copies the offload header of a view to `target[offset]`. */
+  copyOffloadHeader(view: number, target: Uint8Array, offset: number): void {
+    const slot = view & (BURST_SIZE - 1);
+    if (this.offload[slot] === 0) target.fill(0, offset, offset + VIRTIO_NET_HDR.size);
+    else if (view < BURST_SIZE) target.set(this.offloadHeader(slot), offset);
+    else {
+      const at = slot * EXTRA_BYTES + EXTRA_HEADER;
+      target.set(this.#extras.bytes.subarray(at, at + VIRTIO_NET_HDR.size), offset);
+    }
   }
 
   /** Copies a view to `target[offset]`, which must have `length[view]` bytes of room. Returns that length. */
@@ -176,7 +249,8 @@ export class Burst {
     if (length < this.length[slot]) {
       target.set(this.bytes.subarray(start + 16, start + 4 + length), offset + 12);
     } else {
-      target.set(this.#tags.bytes.subarray(slot * 8, slot * 8 + 4), offset + 12);
+      const tag = slot * EXTRA_BYTES;
+      target.set(this.#extras.bytes.subarray(tag, tag + 4), offset + 12);
       target.set(this.bytes.subarray(start + 12, start + length - 4), offset + 16);
     }
     return length;

@@ -1,12 +1,18 @@
-/** What plugs of all kinds share: being lost once, closed once, and counting what they drop. */
+/**
+ * What plugs of all kinds share: being lost once, closed once, counting what they drop, and having super-frames cut for
+ * them if they cannot take any.
+ */
 
+import type { Burst } from '../frame/burst.js';
 import type { VdeError } from '../sys/errors.js';
 import { loop } from '../sys/loop.js';
+import { sendCut } from './cutting.js';
 import { noDrops, type Sink } from './plug.js';
 
 /** Base of plugs that watch something. */
 export abstract class PlugBase {
   abstract readonly name: string;
+  abstract readonly takesOffloads: boolean;
   readonly drops = noDrops();
   onLost: ((error?: VdeError) => void) | undefined;
   onDrained: (() => void) | undefined;
@@ -40,6 +46,15 @@ export abstract class PlugBase {
   protected get wanted(): boolean {
     return this.#sink !== undefined && this.#receiving && !this.#closed;
   }
+
+  /** See `Plug.send`. */
+  send(burst: Burst, views: Uint8Array, count: number): void {
+    if (burst.superFrames === 0 || this.takesOffloads) this.transmit(burst, views, count);
+    else sendCut(this, (b, v, n) => this.transmit(b, v, n), burst, views, count);
+  }
+
+  /** Sends views that are all of a kind that the plug takes. */
+  protected abstract transmit(burst: Burst, views: Uint8Array, count: number): void;
 
   /** Waits for exactly the events that something will be done about. */
   protected abstract listen(): void;

@@ -1,6 +1,7 @@
 /**
  * A plug over a connected datagram socket: one datagram is one frame. Both ends of the VDE protocol's data path are this
- * (reference: unix(7), recvmmsg(2)); so is any other socket with that property.
+ * (reference: unix(7), recvmmsg(2)); so is any other socket with that property. Between two ends of ours that have agreed
+ * on it, a `struct virtio_net_hdr` comes before each frame, so that super-frames pass whole.
  */
 
 import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
@@ -8,6 +9,7 @@ import { ReceiveVector, SendVector } from '../sys/batch.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLERR, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
 import { callError, ERRNO_NAMES } from '../sys/errors.js';
+import { VIRTIO_NET_HDR } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
 import { setSendBuffer, takeError } from '../sys/socket.js';
 import { PlugBase } from './base.js';
@@ -25,6 +27,8 @@ const BURSTS_PER_TURN = 4;
 // Run to completion: a burst is worked off before the next is received, so one slab serves every datagram end.
 const burst = new Burst();
 const receiver = new ReceiveVector(burst.address, burst.stride, FRAME_MAX + 1, BURST_SIZE);
+/** As `receiver`, with room for the offload header before each frame. */
+let offloadReceiver: ReceiveVector | undefined;
 const sender = new SendVector(BURST_SIZE * 2);
 const sending = new Uint8Array(BURST_SIZE * 2);
 
@@ -32,23 +36,34 @@ const EAGAIN = 11;
 /** What the kernel says when the peer's socket is gone; nothing will ever arrive there again. */
 const GONE = new Set(['ECONNREFUSED', 'ENOTCONN', 'ECONNRESET', 'EPIPE', 'EBADF', 'ENOENT', 'EDESTADDRREQ']);
 
-function isGone(errno: number): boolean {
-  return GONE.has(ERRNO_NAMES.get(errno) ?? '');
+function receiverWithHeaders(): ReceiveVector {
+  const header = VIRTIO_NET_HDR.size;
+  offloadReceiver ??= new ReceiveVector(burst.address - header, burst.stride, FRAME_MAX + 1 + header, BURST_SIZE);
+  return offloadReceiver;
 }
 
 export interface DatagramOptions {
   name: string;
   /** Longest frame to send. */
   maxFrame: number;
+  /** Whether each datagram begins with a `struct virtio_net_hdr`. */
+  offloads?: boolean;
+  /**
+   * What it means when the kernel says that nobody is there: `gone` (default) ends the plug; `unknown` does not, as a UDP
+   * peer may be back a moment later.
+   */
+  reachable?: 'gone' | 'unknown';
 }
 
 /** See the head of this file. */
 export class DatagramPlug extends PlugBase implements Plug {
   readonly name: string;
   readonly maxFrame: number;
-  readonly takesOffloads = false;
+  readonly takesOffloads: boolean;
   readonly #socket: Descriptor;
-  readonly #queue = new FrameQueue();
+  readonly #queue: FrameQueue;
+  readonly #receiver: ReceiveVector;
+  readonly #patient: boolean;
   #watch: Watch | undefined;
 
   /** Takes the socket over: it is closed with the plug. */
@@ -56,6 +71,10 @@ export class DatagramPlug extends PlugBase implements Plug {
     super();
     this.name = options.name;
     this.maxFrame = options.maxFrame;
+    this.takesOffloads = options.offloads ?? false;
+    this.#receiver = this.takesOffloads ? receiverWithHeaders() : receiver;
+    this.#queue = new FrameQueue(this.takesOffloads);
+    this.#patient = options.reachable === 'unknown';
     this.#socket = socket;
     setSendBuffer(socket, SEND_BUFFER);
   }
@@ -82,32 +101,36 @@ export class DatagramPlug extends PlugBase implements Plug {
   }
 
   #receive(): void {
+    const header = this.takesOffloads ? VIRTIO_NET_HDR.size : 0;
     for (let turn = 0; turn < BURSTS_PER_TURN; turn++) {
       const { sink } = this;
       if (sink === undefined || !this.wanted) return;
-      const n = receiver.receive(this.#socket.fd);
+      const n = this.#receiver.receive(this.#socket.fd);
       if (n <= 0) {
         if (n !== -EAGAIN && n < 0) this.#failed(-n, 'recvmmsg');
         return;
       }
       let count = 0;
       for (let i = 0; i < n; i++) {
-        const length = receiver.length(i);
+        const length = this.#receiver.length(i) - header;
         if (length < FRAME_MIN) this.drops.runt++;
         else if (length > FRAME_MAX) this.drops.oversize++;
         else {
           // Frames keep the slot they were received in; one that is left out is closed up by moving those after it.
-          if (count !== i) burst.bytes.copyWithin(burst.home(count), burst.home(i), burst.home(i) + length);
+          if (count !== i)
+            burst.bytes.copyWithin(burst.home(count) - header, burst.home(i) - header, burst.home(i) + length);
           burst.setLength(count++, length);
         }
       }
       burst.count = count;
+      if (header > 0) burst.readOffloads();
       if (count > 0) sink(burst);
+      if (header > 0) burst.clearOffloads();
       if (n < BURST_SIZE) return;
     }
   }
 
-  send(frames: Burst, views: Uint8Array, count: number): void {
+  protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
     if (this.closed) return;
     const { length, iovLow, iovHigh, pieces } = frames;
     const { maxFrame } = this;
@@ -123,7 +146,12 @@ export class DatagramPlug extends PlugBase implements Plug {
         continue;
       }
       sending[n] = view;
-      sender.set(n++, iovLow[view], iovHigh[view], pieces[view]);
+      if (this.takesOffloads) {
+        frames.withOffloadHeader(view);
+        sender.set(n++, frames.headedIovLow[view], frames.headedIovHigh[view], pieces[view] + 1);
+      } else {
+        sender.set(n++, iovLow[view], iovHigh[view], pieces[view]);
+      }
     }
     for (let sent = 0; sent < n; ) {
       const taken = sender.send(this.#socket.fd, sent, n - sent);
@@ -134,7 +162,7 @@ export class DatagramPlug extends PlugBase implements Plug {
         this.listen();
       } else {
         // Counted before the loss is told, so that it is in what the owner then reads.
-        const gone = isGone(-taken);
+        const gone = this.#isGone(-taken);
         this.drops.error += gone ? n - sent : 1;
         if (gone) {
           this.#failed(-taken, 'sendmmsg');
@@ -163,9 +191,13 @@ export class DatagramPlug extends PlugBase implements Plug {
     this.drained();
   }
 
+  #isGone(errno: number): boolean {
+    return !this.#patient && GONE.has(ERRNO_NAMES.get(errno) ?? '');
+  }
+
   /** Ends the plug if the peer is gone for good; true then. */
   #failed(errno: number, call: string): boolean {
-    if (!isGone(errno)) return false;
+    if (!this.#isGone(errno)) return false;
     this.lose(callError(call, errno, this.name));
     return true;
   }

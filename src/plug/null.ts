@@ -17,7 +17,7 @@ class NullPlug extends PlugBase implements Plug {
     super();
   }
 
-  send(): void {}
+  protected override transmit(): void {}
 
   protected override listen(): void {}
 

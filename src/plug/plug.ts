@@ -28,10 +28,8 @@ export interface Drops {
 /** What a switch needs to serve an end's descriptor itself (docs/design.md, "adopted ends"). */
 export interface Adoptable {
   kind: 'tap' | 'packet' | 'udp';
-  /** Stays the plug's; the adopter gets a duplicate. */
+  /** Stays the plug's; the adopter gets a duplicate, and asks the kernel what it is. */
   descriptor: Descriptor;
-  /** Bytes of `struct virtio_net_hdr` before each frame, 0 if none. */
-  offloadHeader: number;
 }
 
 /** An end of a cable. */
@@ -55,6 +53,8 @@ export interface Plug {
   close(): void;
   /** Present where the end is nothing but a descriptor. */
   adoptable?(): Adoptable;
+  /** True if what stands behind this end serves the end it was offered itself: then no frame passes here. */
+  readonly adopted?: boolean;
   /** Whether frames accepted by `send` still wait for the peer. */
   readonly backlogged: boolean;
   /** Called when the last waiting frame has gone. */

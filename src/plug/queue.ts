@@ -8,7 +8,7 @@
 
 import type { Burst } from '../frame/burst.js';
 import { SendVector } from '../sys/batch.js';
-import { IOVEC } from '../sys/layout.js';
+import { IOVEC, VIRTIO_NET_HDR } from '../sys/layout.js';
 import { Memory } from '../sys/memory.js';
 
 /** Most frames that wait at one egress. */
@@ -56,6 +56,9 @@ export class FrameQueue {
   #write = 0;
   #bytes = 0;
 
+  /** @param offloads whether each frame is to be sent with its offload header before it. */
+  constructor(private readonly offloads = false) {}
+
   get frames(): number {
     return this.#tail - this.#head;
   }
@@ -66,11 +69,14 @@ export class FrameQueue {
 
   /** Copies a view to the end of the queue; false if there is no room. */
   push(burst: Burst, view: number): boolean {
-    const length = burst.length[view];
+    const header = this.offloads ? VIRTIO_NET_HDR.size : 0;
+    const length = header + burst.length[view];
     if (this.frames === QUEUE_FRAMES || this.#bytes + length > QUEUE_BYTES) return false;
     const offset = this.#place(length);
     if (offset < 0) return false;
-    burst.copyView(view, (this.#ring as Memory).bytes, offset);
+    const { bytes } = this.#ring as Memory;
+    if (header > 0) burst.copyOffloadHeader(view, bytes, offset);
+    burst.copyView(view, bytes, offset + header);
     const index = this.#tail++ % QUEUE_FRAMES;
     (this.#offsets as Uint32Array)[index] = offset;
     (this.#lengths as Uint32Array)[index] = length;

@@ -1,7 +1,7 @@
 /** What a locator scheme is: a name, a table of parameters, and a way to open an end. */
 
 import type { ParamSpec } from './params.js';
-import type { Plug } from './plug.js';
+import type { Adoptable, Plug } from './plug.js';
 import type { ResolvedLocator } from './resolve.js';
 
 /** What the opener of a locator may add to it. What the locator itself says comes first. */
@@ -14,6 +14,11 @@ export interface OpenOptions {
   group?: string | number;
   /** Permissions of the end's socket; 0 means the default, 0700. */
   mode?: number;
+  /**
+   * The end at the other side of the cable, if it is nothing but a descriptor. What is opened may serve that itself, and
+   * says so by `Plug.adopted`.
+   */
+  offer?: Adoptable;
 }
 
 /** A scheme. Adding one to the registry makes every command and the library understand it. */
@@ -25,6 +30,8 @@ export interface Scheme {
   /** One sentence for people. */
   readonly doc: string;
   readonly params: readonly ParamSpec[];
+  /** Whether its ends are adoptable: such an end of a cable is opened first, and offered to the other. */
+  readonly adoptable?: boolean;
   /**
    * Opens an end.
    * @throws VdeError naming the locator.

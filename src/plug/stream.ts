@@ -167,7 +167,7 @@ export class StreamPlug extends PlugBase implements Plug {
     this.#burst.count = 0;
   }
 
-  send(frames: Burst, views: Uint8Array, count: number): void {
+  protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
     const { length } = frames;
     const { bytes } = this.#pending;
     for (let k = 0; k < count; k++) {

@@ -1,16 +1,21 @@
 /**
- * `tap://NAME`: a tap interface of the kernel (reference: plugins, section 3). One read or write is one frame.
+ * `tap://NAME`: a tap interface of the kernel (reference: plugins, section 3). One read or write is one frame, or, with
+ * offload headers, one super-frame of up to 64 kB.
  *
- * An interface that is DOWN takes no frames: that is said once, since everything else looks right then.
+ * The descriptor may be another process's too, who can change its flags at any time: reads and writes say themselves
+ * that they do not wait. An interface that is DOWN takes no frames: that is said once, since everything else looks
+ * right then.
  */
 
 import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN } from '../sys/epoll.js';
 import { callError, errnoNumber, VdeError } from '../sys/errors.js';
-import { readTo, writeGathered } from '../sys/io.js';
+import { readScattered, writeGatheredNow } from '../sys/io.js';
+import { IOVEC, VIRTIO_NET_HDR } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
-import { isInterfaceUp, openTap } from '../sys/tap.js';
+import { Memory } from '../sys/memory.js';
+import { isInterfaceUp, openTap, setTapOffloads, TAP_OFFLOADS } from '../sys/tap.js';
 import { PlugBase } from './base.js';
 import type { Adoptable, Plug } from './plug.js';
 import type { Scheme } from './scheme.js';
@@ -19,30 +24,65 @@ const EAGAIN = errnoNumber('EAGAIN');
 const EBADFD = errnoNumber('EBADFD');
 const ENODEV = errnoNumber('ENODEV');
 const EIO = errnoNumber('EIO');
-/** Frames read before the others get their turn; one system call each. */
+/** Bursts read before the others get their turn; one system call per frame. */
 const BURSTS_PER_TURN = 2;
+/** A burst ends early when it has this many bytes, so that it is still in the cache when it is sent. */
+const BURST_BYTES = 256 << 10;
 
 // Run to completion: one slab serves all taps of the process.
 const burst = new Burst();
+/** Where the frames of each slot are read to, by whether an offload header comes before them. */
+const readVectors = new Map<boolean, Memory>();
+
+function readVector(offloads: boolean): Memory {
+  let vector = readVectors.get(offloads);
+  if (vector === undefined) {
+    vector = new Memory(BURST_SIZE * IOVEC.size);
+    const header = offloads ? VIRTIO_NET_HDR.size : 0;
+    for (let slot = 0; slot < BURST_SIZE; slot++) {
+      vector.setPointer(slot * IOVEC.size, burst.addressAt(burst.home(slot)) - header);
+      vector.setPointer(slot * IOVEC.size + IOVEC.length, FRAME_MAX + 1 + header);
+    }
+    readVectors.set(offloads, vector);
+  }
+  return vector;
+}
+
+export interface TapPlugOptions {
+  /** Name of the interface, if it lives in this network namespace. */
+  interfaceName?: string;
+  /** Whether frames have a `struct virtio_net_hdr` before them. */
+  offloads?: boolean;
+  /** Whether this process made the tap what it is, and leaves it as it was. */
+  owner?: boolean;
+}
 
 /** See the head of this file. */
 export class TapPlug extends PlugBase implements Plug {
   readonly maxFrame = FRAME_MAX;
-  readonly takesOffloads = false;
+  readonly takesOffloads: boolean;
   readonly backlogged = false;
+  readonly interfaceName: string | undefined;
   readonly #tap: Descriptor;
+  readonly #vector: Memory;
+  readonly #owner: boolean;
   #watch: Watch | undefined;
   /** Called once if frames are lost because the interface is DOWN. */
   onDown: (() => void) | undefined;
   #saidDown = false;
 
+  /** Takes the descriptor over. */
   constructor(
     tap: Descriptor,
     readonly name: string,
-    readonly interfaceName: string,
+    options: TapPlugOptions = {},
   ) {
     super();
     this.#tap = tap;
+    this.interfaceName = options.interfaceName;
+    this.takesOffloads = options.offloads ?? false;
+    this.#owner = options.owner ?? false;
+    this.#vector = readVector(this.takesOffloads);
   }
 
   protected override listen(): void {
@@ -54,7 +94,7 @@ export class TapPlug extends PlugBase implements Plug {
   #onReady(events: number): boolean {
     if (!this.wanted && events !== EPOLLIN) {
       // An error is reported whether asked for or not, for ever: with nobody reading, find out what it is.
-      const n = readTo(this.#tap.fd, burst.address, FRAME_MAX + 1);
+      const n = readScattered(this.#tap.fd, this.#vector.address, 1);
       if (n < 0) this.#failed(-n, 'read');
       return PURE;
     }
@@ -67,30 +107,42 @@ export class TapPlug extends PlugBase implements Plug {
     const { sink } = this;
     if (sink === undefined || !this.wanted) return false;
     const { fd } = this.#tap;
+    const { address } = this.#vector;
+    const header = this.takesOffloads ? VIRTIO_NET_HDR.size : 0;
     let count = 0;
+    let bytes = 0;
     let error = 0;
-    while (count < BURST_SIZE) {
-      const n = readTo(fd, burst.addressAt(burst.home(count)), FRAME_MAX + 1);
+    while (count < BURST_SIZE && bytes < BURST_BYTES) {
+      const n = readScattered(fd, address + count * IOVEC.size, 1);
       if (n < 0) {
         error = -n;
         break;
       }
-      if (n < FRAME_MIN) this.drops.runt++;
-      else if (n > FRAME_MAX) this.drops.oversize++;
-      else burst.setLength(count++, n);
+      const length = n - header;
+      if (length < FRAME_MIN) this.drops.runt++;
+      else if (length > FRAME_MAX) this.drops.oversize++;
+      else {
+        burst.setLength(count++, length);
+        bytes += length;
+      }
     }
     burst.count = count;
+    if (header > 0) burst.readOffloads();
     if (count > 0) sink(burst);
+    if (header > 0) burst.clearOffloads();
     if (error !== 0 && error !== EAGAIN) this.#failed(error, 'read');
     return error === 0;
   }
 
-  send(frames: Burst, views: Uint8Array, count: number): void {
+  protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
     const { iovLow, iovHigh, pieces, length } = frames;
+    const header = this.takesOffloads ? VIRTIO_NET_HDR.size : 0;
     for (let k = 0; k < count && !this.closed; k++) {
       const view = views[k];
-      const n = writeGathered(this.#tap.fd, iovHigh[view] * 0x1_0000_0000 + iovLow[view], pieces[view]);
-      if (n === length[view]) continue;
+      const n = this.takesOffloads
+        ? writeGatheredNow(this.#tap.fd, frames.withOffloadHeader(view), pieces[view] + 1)
+        : writeGatheredNow(this.#tap.fd, iovHigh[view] * 0x1_0000_0000 + iovLow[view], pieces[view]);
+      if (n === length[view] + header) continue;
       if (-n === EAGAIN) this.drops.full++;
       else {
         this.drops.error++;
@@ -100,14 +152,18 @@ export class TapPlug extends PlugBase implements Plug {
   }
 
   #failed(error: number, call: string): void {
-    if (error === EIO && isInterfaceUp(this.interfaceName) === false) {
-      if (!this.#saidDown) this.onDown?.();
+    const up = this.interfaceName === undefined ? undefined : isInterfaceUp(this.interfaceName);
+    if (error === EIO) {
+      // The interface is DOWN, here or in its own namespace.
+      if (up === false && !this.#saidDown) this.onDown?.();
       this.#saidDown = true;
-      return;
-    }
-    if (error === EBADFD || error === ENODEV || isInterfaceUp(this.interfaceName) === undefined) {
+    } else if (error === EBADFD || error === ENODEV) {
       this.lose(
-        new VdeError({ code: 'ENODEV', subject: this.name, cause: `interface ${this.interfaceName} has been deleted` }),
+        new VdeError({
+          code: 'ENODEV',
+          subject: this.name,
+          cause: `interface ${this.interfaceName ?? ''} has been deleted`,
+        }),
       );
     } else if (call === 'read') {
       this.lose(callError(call, error, this.name));
@@ -115,13 +171,25 @@ export class TapPlug extends PlugBase implements Plug {
   }
 
   adoptable(): Adoptable {
-    return { kind: 'tap', descriptor: this.#tap, offloadHeader: 0 };
+    return { kind: 'tap', descriptor: this.#tap };
   }
 
   protected override release(): void {
     this.#watch?.close();
+    // An interface that outlives us may next be opened by someone who takes no super-frames.
+    if (this.#owner && this.takesOffloads) setTapOffloads(this.#tap, 0);
     this.#tap.close();
   }
+}
+
+/**
+ * Opens a tap with super-frames both ways, where the kernel has them.
+ * @throws VdeError as `openTap`.
+ */
+export function openTapPlug(interfaceName: string, subject: string): TapPlug {
+  const tap = openTap(interfaceName, subject, { offloadHeader: true });
+  setTapOffloads(tap.descriptor, TAP_OFFLOADS);
+  return new TapPlug(tap.descriptor, subject, { interfaceName: tap.interfaceName, offloads: true, owner: true });
 }
 
 export const tapScheme: Scheme = {
@@ -129,8 +197,6 @@ export const tapScheme: Scheme = {
   syntax: 'INTERFACE',
   doc: 'a tap interface of the kernel: an existing one of yours, or a new one',
   params: [],
-  open: async ({ body, locator }) => {
-    const { descriptor, interfaceName } = openTap(body, locator);
-    return new TapPlug(descriptor, locator, interfaceName);
-  },
+  adoptable: true,
+  open: async ({ body, locator }) => openTapPlug(body, locator),
 };

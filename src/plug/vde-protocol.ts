@@ -31,11 +31,17 @@ const NEW_PORT0 = 1;
 export interface Extension {
   /** Longest frame that the sender of this takes, in bytes. */
   maxFrame: number;
+  /** Request: super-frames can be taken and given. Answer: each datagram begins with a `struct virtio_net_hdr`. */
+  offloads: boolean;
+  /** Request: the descriptor that came with it may be served in place of the data socket. Answer: it is. */
+  adopt: boolean;
 }
 
 const EXTENSION_MAGIC = 0x31454456; // "VDE1"
-/** Magic, then the longest frame, as 32-bit words. */
-const EXTENSION_SIZE = 8;
+/** Magic, longest frame, flags, as 32-bit words. */
+const EXTENSION_SIZE = 12;
+const FLAG_OFFLOADS = 1;
+const FLAG_ADOPT = 2;
 
 /** A client's request for a port. */
 export interface Request {
@@ -54,11 +60,17 @@ export type RequestError = { error: string; incomplete: boolean };
 function writeExtension(bytes: Buffer, offset: number, extension: Extension): void {
   bytes.writeUInt32LE(EXTENSION_MAGIC, offset);
   bytes.writeUInt32LE(extension.maxFrame, offset + 4);
+  bytes.writeUInt32LE((extension.offloads ? FLAG_OFFLOADS : 0) | (extension.adopt ? FLAG_ADOPT : 0), offset + 8);
 }
 
 function readExtension(bytes: Buffer, offset: number): Extension | undefined {
   if (bytes.length < offset + EXTENSION_SIZE || bytes.readUInt32LE(offset) !== EXTENSION_MAGIC) return undefined;
-  return { maxFrame: bytes.readUInt32LE(offset + 4) };
+  const flags = bytes.readUInt32LE(offset + 8);
+  return {
+    maxFrame: bytes.readUInt32LE(offset + 4),
+    offloads: (flags & FLAG_OFFLOADS) !== 0,
+    adopt: (flags & FLAG_ADOPT) !== 0,
+  };
 }
 
 /**

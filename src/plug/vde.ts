@@ -3,12 +3,14 @@
  * protocol; plugins, section 2).
  *
  * The end is a datagram socket connected to the switch's; the control stream beside it only lives. Both are watched: a
- * switch that goes is noticed at once. The switch's own files are never touched.
+ * switch that goes is noticed at once. The switch's own files are never touched. A switch of ours may serve the end at the
+ * other side of the cable itself, if that is offered to it: then no frame passes through this process.
  */
 
 import { chmodSync, chownSync, lstatSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { FRAME_MAX } from '../frame/burst.js';
+import { sendWithDescriptors } from '../sys/ancillary.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
 import { callError, errnoNumber, fromNodeError, VdeError } from '../sys/errors.js';
@@ -24,11 +26,11 @@ import {
   socket,
   tryConnectUnix,
   tryReceive,
-  trySend,
   unlinkQuietly,
 } from '../sys/socket.js';
 import { groupId, userName } from '../sys/users.js';
-import { DatagramPlug } from './datagram.js';
+import { PlugBase } from './base.js';
+import { type DatagramOptions, DatagramPlug } from './datagram.js';
 import { composePath, parsePath } from './locator.js';
 import { type ParamSpec, paramError, readParams } from './params.js';
 import type { Plug } from './plug.js';
@@ -237,13 +239,10 @@ class VdePlug extends DatagramPlug {
   readonly #stream: Descriptor;
   readonly #control: Watch;
 
-  constructor(data: Descriptor, stream: Descriptor, name: string, maxFrame: number) {
-    super(data, { name, maxFrame });
+  constructor(data: Descriptor, stream: Descriptor, options: DatagramOptions) {
+    super(data, options);
     this.#stream = stream;
-    this.#control = loop().watch(stream.fd, EPOLLRDHUP, () => {
-      this.lose(new VdeError({ code: 'ECONNRESET', subject: name, cause: 'the switch has closed the connection' }));
-      return undefined;
-    });
+    this.#control = watchControl(stream, options.name, (error) => this.lose(error));
   }
 
   protected override release(): void {
@@ -251,6 +250,41 @@ class VdePlug extends DatagramPlug {
     this.#control.close();
     this.#stream.close();
   }
+}
+
+/** A port of a switch that serves the end at the other side of the cable itself: only its life is watched here. */
+class AdoptedPlug extends PlugBase implements Plug {
+  readonly maxFrame = FRAME_MAX;
+  readonly takesOffloads = true;
+  readonly backlogged = false;
+  readonly adopted = true;
+  readonly #stream: Descriptor;
+  readonly #control: Watch;
+
+  constructor(
+    stream: Descriptor,
+    readonly name: string,
+  ) {
+    super();
+    this.#stream = stream;
+    this.#control = watchControl(stream, name, (error) => this.lose(error));
+  }
+
+  protected override transmit(): void {}
+
+  protected override listen(): void {}
+
+  protected override release(): void {
+    this.#control.close();
+    this.#stream.close();
+  }
+}
+
+function watchControl(stream: Descriptor, name: string, onEnd: (error: VdeError) => void): Watch {
+  return loop().watch(stream.fd, EPOLLRDHUP, () => {
+    onEnd(new VdeError({ code: 'ECONNRESET', subject: name, cause: 'the switch has closed the connection' }));
+    return undefined;
+  });
 }
 
 async function open(locator: ResolvedLocator, options: OpenOptions): Promise<Plug> {
@@ -262,19 +296,27 @@ async function open(locator: ResolvedLocator, options: OpenOptions): Promise<Plu
   try {
     own = bindOwn(data, directory, name);
     protectOwn(own, target, join(directory, target.portGroup ?? 'ctl'));
-    const request = encodeRequest(target.portGroup === undefined ? target.port : undefined, own, description(options), {
-      maxFrame: FRAME_MAX,
-    });
-    const memory = new Memory(request.length);
-    memory.bytes.set(request);
-    const sent = trySend(stream, memory, request.length);
+    const port = target.portGroup === undefined ? target.port : undefined;
+    const { offer } = options;
+    const wishes = { maxFrame: FRAME_MAX, offloads: true, adopt: offer !== undefined };
+    const request = encodeRequest(port, own, description(options), wishes);
+    const sent = sendWithDescriptors(stream, request, offer ? [offer.descriptor] : []);
     if (sent !== request.length) throw callError('send', sent < 0 ? -sent : EAGAIN, name);
     const reply = decodeReply(await answer(stream, name));
     if (reply === undefined) {
       throw new VdeError({ code: 'EPROTO', subject: name, cause: 'what answers there is not a VDE switch' });
     }
+    const { extension } = reply;
+    if (extension?.adopt) {
+      data.close();
+      return new AdoptedPlug(stream, name);
+    }
     connectUnix(data, reply.path);
-    return new VdePlug(data, stream, name, Math.min(reply.extension?.maxFrame ?? C_FRAME_MAX, FRAME_MAX));
+    return new VdePlug(data, stream, {
+      name,
+      maxFrame: Math.min(extension?.maxFrame ?? C_FRAME_MAX, FRAME_MAX),
+      offloads: extension?.offloads,
+    });
   } catch (error) {
     data.close();
     stream.close();

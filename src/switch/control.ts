@@ -2,36 +2,21 @@
  * The control socket of a switch: `DIR/ctl`, where clients ask for a port (reference: VDE switch socket protocol).
  *
  * A client connects, sends one request and gets one address back; frames then flow over a pair of datagram sockets, and
- * the end of the control stream is the end of the port. Nothing that a client says is believed: its socket must be a
- * socket of its own uid, as the kernel tells both, and it is reached through a descriptor of that very file, so that the
- * name cannot be pointed elsewhere in between.
+ * the end of the control stream is the end of the port. Nothing that a client says is believed: who it is the kernel is
+ * asked, and how its end is reached is `client-end.ts`.
  */
 
-import { closeSync, constants, fstatSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { FRAME_MAX } from '../frame/burst.js';
-import { DatagramPlug } from '../plug/datagram.js';
-import type { Plug } from '../plug/plug.js';
 import { decodeRequest, encodeReply, REQUEST_MAX, type Request } from '../plug/vde-protocol.js';
+import { receiveWithDescriptors } from '../sys/ancillary.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
-import { callError, errnoNumber, errnoText, fromNodeError, VdeError } from '../sys/errors.js';
-import { SOCKADDR_UN } from '../sys/layout.js';
+import { callError, errnoNumber, errnoText, VdeError } from '../sys/errors.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
-import {
-  AF_UNIX,
-  bindUnix,
-  type Credentials,
-  peerCredentials,
-  SOCK_DGRAM,
-  socket,
-  tryAccept,
-  tryConnectRaw,
-  tryConnectUnix,
-  tryReceive,
-  trySend,
-  unlinkQuietly,
-} from '../sys/socket.js';
+import { bindUnix, type Credentials, peerCredentials, tryAccept, trySend, unlinkQuietly } from '../sys/socket.js';
+import { openClientEnd } from './client-end.js';
 import type { ControlDirectory } from './directory.js';
 import type { Endpoint, Port } from './port.js';
 import type { Switch } from './switch.js';
@@ -44,10 +29,6 @@ const EXHAUSTED_MS = 1000;
 const PENDING_MAX = 1024;
 /** Connections taken before others get their turn. */
 const ACCEPTS_PER_TURN = 64;
-/** Longest frame for a client of the C library, which would cut a longer one: libvdeplug's buffer. */
-const C_FRAME_MAX = 9234;
-/** Linux's number on every architecture; Node does not name it. */
-const O_PATH = 0o10000000;
 
 const EAGAIN = errnoNumber('EAGAIN');
 const EMFILE = errnoNumber('EMFILE');
@@ -68,6 +49,8 @@ class Client {
   watch: Watch | undefined;
   timer: NodeJS.Timeout | undefined;
   received = Buffer.alloc(0);
+  /** Descriptor that came with the request. */
+  offered: Descriptor | undefined;
   seat: { port: Port; endpoint: Endpoint } | undefined;
   /** Path of the switch's data socket for this client. */
   dataPath: string | undefined;
@@ -169,7 +152,11 @@ export class ControlServer {
   }
 
   #read(client: Client): void {
-    const n = tryReceive(client.stream, buffer);
+    const { length: n, descriptors } = receiveWithDescriptors(client.stream, buffer, 1);
+    if (descriptors.length > 0) {
+      client.offered?.close();
+      client.offered = descriptors[0];
+    }
     if (n === -EAGAIN) return;
     if (n <= 0) {
       if (client.received.length > 0) this.#refuse(client, problem(client.received));
@@ -200,42 +187,41 @@ export class ControlServer {
     this.#drop(client);
   }
 
-  /** Reaches the client's data socket and gives it a port. */
+  /** Makes the client's end and gives it a port. */
   #seat(client: Client, request: Request): void {
-    const data = socket(AF_UNIX, SOCK_DGRAM, 'data socket');
-    let plug: Plug | undefined;
-    let dataPath: string | undefined;
+    const end = openClientEnd(request, client.credentials, client.offered);
+    client.offered = undefined;
     try {
-      const user = request.path === undefined ? undefined : connectToClient(data, request.path, client.credentials);
-      if (user === undefined) {
-        throw new VdeError({ code: 'EINVAL', subject: 'request', cause: 'it names no data socket' });
-      }
-      plug = new DatagramPlug(data, {
-        name: request.description,
-        maxFrame: Math.min(request.extension?.maxFrame ?? C_FRAME_MAX, FRAME_MAX),
-      });
-      const port = this.target.attach(plug, {
+      const port = this.target.attach(end.plug, {
         port: request.port,
         id: client.stream.fd,
         module: 'unix prog',
         description: request.description,
-        user,
+        user: end.user,
       });
-      const endpoint = port.endpoints[0];
-      client.seat = { port, endpoint };
+      client.seat = { port, endpoint: port.endpoints[0] };
       client.received = Buffer.alloc(0);
       this.#settle(client);
-      dataPath = this.directory.dataPath(port.number, data.fd);
-      client.dataPath = dataPath;
-      unlinkQuietly(dataPath);
-      bindUnix(data, dataPath);
-      this.directory.protectDataSocket(dataPath, user);
-      this.#answer(client, encodeReply(dataPath, request.extension && { maxFrame: FRAME_MAX }));
+      const path = end.data === undefined ? this.directory.path : this.#bind(client, port, end.data, end.user);
+      const { extension } = request;
+      this.#answer(
+        client,
+        encodeReply(path, extension && { maxFrame: FRAME_MAX, offloads: extension.offloads, adopt: end.adopted }),
+      );
     } catch (error) {
-      if (plug === undefined) data.close();
-      else plug.close();
+      end.plug.close();
       throw error;
     }
+  }
+
+  /** Gives the switch's data socket its name in the directory. */
+  #bind(client: Client, port: Port, data: Descriptor, user: number): string {
+    const path = this.directory.dataPath(port.number, data.fd);
+    client.dataPath = path;
+    unlinkQuietly(path);
+    bindUnix(data, path);
+    this.directory.protectDataSocket(path, user);
+    return path;
   }
 
   #answer(client: Client, reply: Buffer): void {
@@ -263,6 +249,7 @@ export class ControlServer {
   #drop(client: Client): void {
     if (client.stream.closed) return;
     this.#settle(client);
+    client.offered?.close();
     this.#clients.delete(client.stream.fd);
     client.watch?.close();
     client.stream.close();
@@ -292,46 +279,4 @@ function reserveDescriptor(): number {
 function problem(received: Buffer): string {
   const request = decodeRequest(received);
   return 'error' in request ? request.error : 'no request';
-}
-
-/**
- * Connects `data` to the socket that a request names.
- * @returns the uid that the endpoint belongs to, -1 for an abstract socket, whose owner nobody knows.
- * @throws VdeError if it is no socket, not the client's own or not to be reached.
- */
-function connectToClient(data: Descriptor, path: Buffer, credentials: Credentials): number {
-  if (path[0] === 0) {
-    const address = new Memory(SOCKADDR_UN.size);
-    address.view.setUint16(0, AF_UNIX, true);
-    address.bytes.set(path, SOCKADDR_UN.path);
-    const error = tryConnectRaw(data, address, 0, SOCKADDR_UN.size);
-    if (error !== 0) throw callError('connect', error, `@${path.subarray(1).toString().replaceAll('\0', '')}`);
-    return -1;
-  }
-  const name = path.toString();
-  let fd: number;
-  try {
-    fd = openSync(path, O_PATH | constants.O_NOFOLLOW);
-  } catch (error) {
-    throw fromNodeError(error, name);
-  }
-  try {
-    const stat = fstatSync(fd);
-    if (!stat.isSocket()) throw new VdeError({ code: 'ENOTSOCK', subject: name, cause: 'not a socket' });
-    if (stat.uid !== credentials.uid && credentials.uid !== 0) {
-      throw new VdeError({
-        code: 'EPERM',
-        subject: name,
-        cause: `socket of uid ${stat.uid}, not of the client, whose uid is ${credentials.uid}`,
-      });
-    }
-    const error = tryConnectUnix(data, `/proc/self/fd/${fd}`);
-    if (error !== 0) {
-      const mode = (stat.mode & 0o777).toString(8).padStart(4, '0');
-      throw callError('connect', error, name, `the client's socket has mode ${mode} and owner ${stat.uid}`);
-    }
-    return stat.uid;
-  } finally {
-    closeSync(fd);
-  }
 }

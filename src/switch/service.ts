@@ -1,7 +1,6 @@
 /** A running switch: its forwarding, its directory with the control socket, its clock and its taps, started and stopped as one. */
 
-import { TapPlug } from '../plug/tap.js';
-import { openTap } from '../sys/tap.js';
+import { openTapPlug } from '../plug/tap.js';
 import { ControlServer, type Log } from './control.js';
 import { ControlDirectory, type DirectoryOptions } from './directory.js';
 import type { Port } from './port.js';
@@ -57,12 +56,12 @@ export class SwitchService {
    * @throws VdeError if it cannot be opened, or no port is free.
    */
   addTap(name: string): Port {
-    const { descriptor, interfaceName } = openTap(name, `tap ${name}`);
-    const plug = new TapPlug(descriptor, interfaceName, interfaceName);
+    const plug = openTapPlug(name, `tap ${name}`);
+    const { interfaceName } = plug;
     plug.onDown = () =>
       this.#log(`${interfaceName}: the interface is DOWN, frames to it are dropped (ip link set ${interfaceName} up)`);
     try {
-      const seat = { id: descriptor.fd, module: 'tuntap', description: interfaceName, user: -1 };
+      const seat = { id: plug.adoptable().descriptor.fd, module: 'tuntap', description: interfaceName, user: -1 };
       return this.switch.attach(plug, seat);
     } catch (error) {
       plug.close();

@@ -1,4 +1,4 @@
-/** read(2), writev(2), recv(2) and send(2) on plain descriptors, at addresses. */
+/** read(2), writev(2), preadv2(2), recv(2) and send(2) on plain descriptors, at addresses. */
 
 import { errno, native } from './ffi.js';
 
@@ -18,6 +18,16 @@ const sendCall = native<(fd: number, buffer: number, size: number, flags: number
   'long send(int fd, size_t buffer, size_t size, int flags)',
 );
 
+const preadv2 = native<(fd: number, iovecs: number, count: number, offset: number, flags: number) => number>(
+  'long preadv2(int fd, size_t iovecs, int count, long offset, int flags)',
+);
+const pwritev2 = native<(fd: number, iovecs: number, count: number, offset: number, flags: number) => number>(
+  'long pwritev2(int fd, size_t iovecs, int count, long offset, int flags)',
+);
+
+/** Fail with EAGAIN rather than wait, whatever O_NONBLOCK says (preadv2(2)). */
+const RWF_NOWAIT = 0x8;
+const CURRENT_OFFSET = -1;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 
@@ -36,6 +46,18 @@ export function writeFrom(fd: number, address: number, size: number): number {
 /** Writes what `count` iovecs at an address gather. Returns the bytes written, or minus the errno. */
 export function writeGathered(fd: number, iovecs: number, count: number): number {
   const n = writev(fd, iovecs, count);
+  return n < 0 ? -errno() : n;
+}
+
+/** Reads into `count` iovecs at an address without waiting, whatever mode the descriptor's other owners have put it in. */
+export function readScattered(fd: number, iovecs: number, count: number): number {
+  const n = preadv2(fd, iovecs, count, CURRENT_OFFSET, RWF_NOWAIT);
+  return n < 0 ? -errno() : n;
+}
+
+/** As `writeGathered`, without waiting, whatever mode the descriptor's other owners have put it in. */
+export function writeGatheredNow(fd: number, iovecs: number, count: number): number {
+  const n = pwritev2(fd, iovecs, count, CURRENT_OFFSET, RWF_NOWAIT);
   return n < 0 ? -errno() : n;
 }
 

@@ -16,6 +16,7 @@ export const AF_PACKET = 17;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
 export const SOCK_SEQPACKET = 5;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
@@ -56,6 +57,9 @@ const getsockopt = native<(fd: number, level: number, name: number, value: numbe
 );
 const setsockopt = native<(fd: number, level: number, name: number, value: number, length: number) => number>(
   'int setsockopt(int fd, int level, int name, size_t value, unsigned int length)',
+);
+const getpeername = native<(fd: number, address: number, length: number) => number>(
+  'int getpeername(int fd, size_t address, size_t length)',
 );
 const recvCall = native<(fd: number, buffer: number, length: number, flags: number) => number>(
   'long recv(int fd, size_t buffer, size_t length, int flags)',
@@ -184,6 +188,12 @@ export function setRawOption(socket: Descriptor, level: number, name: number, me
 export function getOption(fd: number, level: number, name: number): number {
   option.view.setUint32(8, 4, true);
   return getsockopt(fd, level, name, option.address, option.address + 8) < 0 ? -errno() : option.view.getInt32(0, true);
+}
+
+/** Whether a socket has a peer: one that it was connected to, or that connected to it. */
+export function isConnected(fd: number): boolean {
+  scratch.view.setUint32(0, scratch.size - 8, true);
+  return getpeername(fd, scratch.address + 8, scratch.address) === 0;
 }
 
 /** Reads and clears the error that the kernel has kept for a socket (SO_ERROR); 0 if none. */

@@ -18,6 +18,8 @@ const ioctl = native<(fd: number, request: number, argument: number) => number>(
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNGETIFF = 0x800454d2;
+const TUNSETCARRIER = 0x400454e2;
+const TUNGETVNETHDRSZ = 0x800454d7;
 const SIOCGIFFLAGS = 0x8913;
 const IFF_TAP = 0x0002;
 const IFF_NO_PI = 0x1000;
@@ -85,20 +87,52 @@ function interfaceRemedy(error: number, name: string): string | undefined {
   return undefined;
 }
 
-/** Says which offloads the end behind a tap takes: TUN_F_ flags of `linux/if_tun.h`. */
-export function setTapOffloads(tap: Descriptor, flags: number): boolean {
-  return ioctl(tap.fd, TUNSETOFFLOAD, flags) === 0;
+const TUN_F_CSUM = 0x01;
+const TUN_F_TSO4 = 0x02;
+const TUN_F_TSO6 = 0x04;
+const TUN_F_TSO_ECN = 0x08;
+const TUN_F_USO4 = 0x20;
+const TUN_F_USO6 = 0x40;
+
+/** What our ends take: checksums left open, TCP and UDP super-frames of both IP versions (`linux/if_tun.h`). */
+export const TAP_OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6;
+
+/** Tells the kernel which offloads the end behind a tap takes; a kernel without UDP segmentation (before 6.2) does the rest. */
+export function setTapOffloads(tap: Descriptor, flags: number): void {
+  if (ioctl(tap.fd, TUNSETOFFLOAD, flags) < 0) ioctl(tap.fd, TUNSETOFFLOAD, flags & ~(TUN_F_USO4 | TUN_F_USO6));
 }
 
-/** What kind of tun device a descriptor is, by asking the kernel; undefined if it is none. */
-export function tapFlags(fd: number): { name: string; tap: boolean; offloadHeader: boolean } | undefined {
+/** Says whether the interface has a carrier (TUNSETCARRIER): without one nothing is sent into it. */
+export function setTapCarrier(tap: Descriptor, on: boolean): void {
+  const value = new Memory(8);
+  value.view.setInt32(0, on ? 1 : 0, true);
+  ioctl(tap.fd, TUNSETCARRIER, value.address);
+}
+
+/** What the kernel says a tun descriptor is. */
+export interface TapKind {
+  name: string;
+  /** Ethernet frames without the 4-byte packet information: what we can serve. */
+  tap: boolean;
+  /** Bytes of `struct virtio_net_hdr` before each frame, 0 if none. */
+  offloadHeader: number;
+}
+
+/** Asks what a descriptor is; undefined if it is no tun device. */
+export function tapKind(fd: number): TapKind | undefined {
   const request = new Memory(IFREQ.size);
   if (ioctl(fd, TUNGETIFF, request.address) < 0) return undefined;
   const flags = request.view.getUint16(IFREQ.union, true);
+  let offloadHeader = 0;
+  if ((flags & IFF_VNET_HDR) !== 0) {
+    const size = new Memory(8);
+    if (ioctl(fd, TUNGETVNETHDRSZ, size.address) < 0) return undefined;
+    offloadHeader = size.view.getInt32(0, true);
+  }
   return {
     name: request.cString(IFREQ.name, IFREQ.nameRoom),
-    tap: (flags & IFF_TAP) !== 0,
-    offloadHeader: (flags & IFF_VNET_HDR) !== 0,
+    tap: (flags & IFF_TAP) !== 0 && (flags & IFF_NO_PI) !== 0,
+    offloadHeader,
   };
 }
 

@@ -115,8 +115,9 @@ test('of several programs that find the same stale file at once one wins', async
   await Promise.all(contenders.map((one) => one.waitFor('waiting')));
   const rounds = Array.from({ length: 60 }, (_, i) => join(dir, `pid${i}`));
   for (const path of rounds) writeFileSync(path, `${deadPid()}\n`);
-  for (const one of contenders) one.stdin.end(`${rounds.join('\n')}\n`);
-  await Promise.all(contenders.map((one) => one.exited));
+  // None may end, and thereby leave its files to the others, before all are done.
+  for (const one of contenders) one.stdin.write(`${rounds.join('\n')}\n`);
+  await Promise.all(contenders.map((one) => one.waitFor(`${rounds[rounds.length - 1]}\n`)));
   for (const path of rounds) {
     const winners = contenders.filter((one) => one.stdout.includes(`won ${path}\n`));
     assert.equal(winners.length, 1, path);

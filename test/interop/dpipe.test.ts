@@ -3,10 +3,11 @@
  */
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import { bin, debian } from '../support/bin.js';
 import { requirePeer } from '../support/peers.js';
 import { adopt, type Running, run, start, waitForExit } from '../support/proc.js';
@@ -18,11 +19,15 @@ const SYNTAX = { code: 1, signal: null, stdout: '' };
 /** Keeps Debian's dpipe from leading a session, which it cannot bear. */
 const underShell = (command: string, args: string[]) => ['-c', '"$@"; exit $?', 'sh', command, ...args];
 
+/** Nobody ever writes to it: opening it for reading waits, with no further program or descriptor. */
+const gate = join(tmpDir({ after }), 'gate');
+spawnSync('mkfifo', [gate]);
+
 /** A stage that writes its pid to DIR/NAME and waits for its end. */
 const waiting = (dir: string, name: string, before = '') => [
   'sh',
   '-c',
-  `${before} echo $$ > ${dir}/${name}.new; mv ${dir}/${name}.new ${dir}/${name}; exec sleep 100`,
+  `${before} echo $$ > ${dir}/${name}.new; mv ${dir}/${name}.new ${dir}/${name}; read line < ${gate}`,
 ];
 
 /** The pids of waiting stages, once all are there. */
@@ -86,11 +91,13 @@ for (const chain of CHAINS)
     if (TABLE[chain]) assert.equal(pipes, TABLE[chain]);
     for (const [i, name] of all.entries()) {
       const expected = ['0', '1', '2', ...(pipes.includes(`${name}4>`) ? ['3', '4'] : [])];
-      assert.deepEqual(readdirSync(`/proc/${ourPids[i]}/fd`), expected, name);
+      assert.deepEqual(descriptors(ourPids[i]), expected, name);
     }
     const held = readdirSync(`/proc/${ours.pid}/fd`).map((fd) => link(ours.pid, `fd/${fd}`));
     for (const pid of ourPids) for (const fd of ['0', '1']) assert.ok(!held.includes(link(pid, `fd/${fd}`)));
   });
+
+const descriptors = (pid: number) => readdirSync(`/proc/${pid}/fd`);
 
 function link(pid: number, what: string): string {
   try {
@@ -285,7 +292,7 @@ test('-d returns when all commands run, with nothing of the caller left to them'
     assert.equal(link(one, 'fd/2'), '/dev/null');
     assert.equal(pgrpOf(one), pid);
   }
-  assert.deepEqual(readdirSync(`/proc/${all[1]}/fd`), ['0', '1', '2', '3', '4']);
+  assert.deepEqual(descriptors(all[1]), ['0', '1', '2', '3', '4']);
   assert.doesNotMatch(readFileSync(`/proc/${all[0]}/environ`, 'latin1'), /VDE_DAEMON/);
   process.kill(pid, 'SIGTERM');
   await waitForExit(pid);
@@ -324,8 +331,8 @@ for (const [option, cleans] of [
       ),
       'a1>b0 b1>a0 b4>c0 c1>b3',
     );
-    assert.deepEqual(readdirSync(`/proc/${c}/fd`), ['0', '1', '2']);
-    child.kill('SIGTERM');
+    assert.deepEqual(descriptors(c), ['0', '1', '2']);
+    process.kill(Number(readFileSync(join(dir, 'pgrp'), 'latin1')), 'SIGTERM');
     assert.equal((await child.exited).signal, 'SIGTERM');
     if (cleans) for (const file of ['pid', 'pgrp']) await waitForGone(join(dir, file));
     else assert.ok(existsSync(join(dir, 'pid')) && existsSync(join(dir, 'pgrp')));

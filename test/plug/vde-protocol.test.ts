@@ -57,7 +57,10 @@ const path = fc
   .string({ unit: 'grapheme', minLength: 1, maxLength: 100 })
   .filter((s) => !s.includes('\0') && Buffer.byteLength(s) <= 107);
 const port = fc.option(fc.integer({ min: 0, max: 0x7fffff }), { nil: undefined });
-const extension = fc.option(fc.record({ maxFrame: fc.integer({ min: 0, max: 0xffffffff }) }), { nil: undefined });
+const extension = fc.option(
+  fc.record({ maxFrame: fc.integer({ min: 0, max: 0xffffffff }), offloads: fc.boolean(), adopt: fc.boolean() }),
+  { nil: undefined },
+);
 
 test('what an end of ours asks for is what a switch of ours understands, in at most 256 bytes', () => {
   fc.assert(
@@ -78,7 +81,7 @@ test('a long description is cut between two characters, with room for the extens
   for (const filler of ['x', 'é', '€', '😀']) {
     for (let before = 0; before < 4; before++) {
       const long = 'x'.repeat(before) + filler.repeat(200);
-      for (const extension of [undefined, { maxFrame: 65_549 }]) {
+      for (const extension of [undefined, { maxFrame: 65_549, offloads: true, adopt: false }]) {
         const bytes = encodeRequest(1, '/tmp/c', long, extension);
         assert.ok(bytes.length <= REQUEST_MAX);
         const { description } = decoded(bytes);
@@ -101,15 +104,15 @@ test('the bytes of a request are those of the reference', () => {
 
 test('what a C switch reads of an extended request is what it reads of a plain one', () => {
   const plain = encodeRequest(3, '/tmp/c', 'text');
-  const extended = encodeRequest(3, '/tmp/c', 'text', { maxFrame: 65_549 });
+  const extended = encodeRequest(3, '/tmp/c', 'text', { maxFrame: 65_549, offloads: true, adopt: false });
   assert.deepEqual(extended.subarray(0, plain.length), plain);
   assert.equal(extended[plain.length], 0, 'the string ends here');
 });
 
 test('an extension is only one with its own mark and in full', () => {
   const plain = request();
-  const extended = encodeRequest(undefined, '/tmp/c', 'me', { maxFrame: 9000 });
-  assert.deepEqual(decoded(extended).extension, { maxFrame: 9000 });
+  const extended = encodeRequest(undefined, '/tmp/c', 'me', { maxFrame: 9000, offloads: false, adopt: true });
+  assert.deepEqual(decoded(extended).extension, { maxFrame: 9000, offloads: false, adopt: true });
   for (let size = plain.length; size < extended.length; size++) {
     assert.equal(decoded(extended.subarray(0, size)).extension, undefined, `${size} bytes`);
   }
@@ -192,7 +195,7 @@ test('an answer is 110 bytes, and what follows is for those who know it', () => 
   fc.assert(
     fc.property(path, extension, (path, extension) => {
       const bytes = encodeReply(path, extension);
-      assert.equal(bytes.length, extension ? REPLY_SIZE + 8 : REPLY_SIZE);
+      assert.equal(bytes.length, extension ? REPLY_SIZE + 12 : REPLY_SIZE);
       const reply = decodeReply(bytes);
       assert.equal(reply?.path, path);
       assert.deepEqual(reply?.extension && { ...reply.extension }, extension && { ...extension });

@@ -4,16 +4,7 @@ import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { lockFile } from '../../src/sys/file.js';
-import {
-  close,
-  closesOnExec,
-  dup2,
-  getpgrp,
-  hasNoReader,
-  kill,
-  pipe,
-  setCloseOnExec,
-} from '../../src/sys/process.js';
+import { close, closesOnExec, dup2, getpgrp, hasNoReader, kill, pipe, setCloseOnExec } from '../../src/sys/process.js';
 import { root } from '../support/bin.js';
 import { run, start } from '../support/proc.js';
 import { tmpDir } from '../support/tmp.js';
