@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
-import { Cable } from '../plug/cable.js';
+import { Cable, openEnds } from '../plug/cable.js';
 import { describeParams } from '../plug/params.js';
 import type { Plug } from '../plug/plug.js';
 import { listSchemes, openPlug } from '../plug/registry.js';
@@ -239,8 +239,7 @@ async function vdePlug(args: string[]): Promise<number> {
       const file = writePidfile(pidfile);
       session.onCleanUp(() => file.remove());
     }
-    const a = session.own(await openPlug(plan.first, open.first));
-    const b = session.own(await openSecond(plan.second, open.second, session));
+    const [a, b] = await openBoth(plan, open, session, addresses);
     const log = addresses && journal ? new IpLog((seen) => journal.address(seen), Date.now) : undefined;
     const cable = new Cable(a, b, log && ((burst) => log.look(burst)));
     warnWhenDown(a);
@@ -264,10 +263,24 @@ function warnWhenDown(plug: Plug & { onDown?: (() => void) | undefined; interfac
     complain(`${plug.name}: the interface is DOWN, frames to it are dropped (ip link set ${plug.interfaceName} up)`);
 }
 
-async function openSecond(second: Plan['second'], open: OpenOptions, session: Session): Promise<Plug> {
-  if (second === undefined) return new StreamPlug('standard streams', 0, 1, RECORD_MAX_C_TOOLS);
-  if ('locator' in second) return openPlug(second.locator, open);
-  return session.run(second.command);
+/** Opens what the plan names. With the addresses to be logged, every frame must pass here. */
+async function openBoth(
+  { first, second }: Plan,
+  open: { first: OpenOptions; second: OpenOptions },
+  session: Session,
+  observed: boolean,
+): Promise<[Plug, Plug]> {
+  if (second !== undefined && 'locator' in second) {
+    const ends = await openEnds(
+      { locator: first, options: open.first },
+      { locator: second.locator, options: open.second },
+      observed,
+    );
+    return [session.own(ends[0]), session.own(ends[1])];
+  }
+  const a = session.own(await openPlug(first, open.first));
+  const b = second ? await session.run(second.command) : new StreamPlug('standard streams', 0, 1, RECORD_MAX_C_TOOLS);
+  return [a, session.own(b)];
 }
 
 interface Journal {

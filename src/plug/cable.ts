@@ -2,12 +2,15 @@
  * A cable: what arrives at one plug is sent out at the other.
  *
  * An end that cannot take more for now stops the other from being read, so that a full pipe or a slow switch is felt by
- * the sender instead of costing frames.
+ * the sender instead of costing frames. An end that is nothing but a descriptor is offered to the other: if that takes
+ * it, no frame passes here at all.
  */
 
 import { ALL_VIEWS, type Burst } from '../frame/burst.js';
 import type { VdeError } from '../sys/errors.js';
 import type { Plug } from './plug.js';
+import { isAdoptable, openPlug } from './registry.js';
+import type { OpenOptions } from './scheme.js';
 
 /** Why a cable ended: which end was lost, and the error if it was not a plain leave. */
 export interface CableEnd {
@@ -32,6 +35,8 @@ export class Cable {
       a.onLost = (error) => done({ lost: a, error });
       b.onLost = (error) => done({ lost: b, error });
     });
+    // An end that the other has adopted is served elsewhere: here, only the lives of both are watched.
+    if (a.adopted || b.adopted) return;
     join(a, b, observer);
     join(b, a, observer);
   }
@@ -64,4 +69,36 @@ function join(from: Plug, to: Plug, observer: Observer | undefined): void {
     to.send(burst, ALL_VIEWS, burst.count);
     if (to.backlogged) from.receiving = false;
   };
+}
+
+/** An end still to be opened. */
+export interface EndSpec {
+  locator: string;
+  options: OpenOptions;
+}
+
+/**
+ * Opens a locator for the other end of a cable, offering it the end that is there already.
+ * @throws VdeError as `openPlug`.
+ */
+export function openFor(end: Plug, { locator, options }: EndSpec): Promise<Plug> {
+  return openPlug(locator, { ...options, offer: end.adoptable?.() });
+}
+
+/**
+ * Opens both ends of a cable; what can be offered first.
+ * @param observed whether every frame must pass here, so that nothing is offered.
+ * @throws VdeError of the end that cannot be opened; the other is closed then.
+ */
+export async function openEnds(a: EndSpec, b: EndSpec, observed = false): Promise<[Plug, Plug]> {
+  const secondFirst = !observed && isAdoptable(b.locator) && !isAdoptable(a.locator);
+  const [early, late] = secondFirst ? [b, a] : [a, b];
+  const first = await openPlug(early.locator, early.options);
+  try {
+    const second = observed ? await openPlug(late.locator, late.options) : await openFor(first, late);
+    return secondFirst ? [second, first] : [first, second];
+  } catch (error) {
+    first.close();
+    throw error;
+  }
 }

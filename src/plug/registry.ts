@@ -30,6 +30,15 @@ export function listSchemes(): Scheme[] {
   return [...schemes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
+/** Whether a locator's end can be served by whom it is offered to. A malformed locator is told when it is opened. */
+export function isAdoptable(vnl: string): boolean {
+  try {
+    return schemes.get(resolveLocator(vnl).scheme)?.adoptable === true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Opens a locator.
  * @throws VdeError naming the locator, the cause and what to do about it.

@@ -9,11 +9,15 @@
 import { mkdtempSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type End, open } from '../../src/index.js';
+import { loop } from '../../src/sys/loop.js';
 import { bin, debian } from './bin.js';
 import { cleanup, type Owner } from './cleanup.js';
 import { type Running, type StartOptions, start } from './proc.js';
 import { waitForSocket, waitUntil } from './sockets.js';
 import { tmpDir } from './tmp.js';
+
+// The loop's descriptors come with the first end and stay: they are no leak of the test that opens it.
+loop();
 
 /** Whose command: this project's or Debian's. */
 export type Make = 'ours' | 'debian';
