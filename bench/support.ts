@@ -21,7 +21,8 @@ export class Child {
   #output = '';
 
   constructor(command: string, args: readonly string[]) {
-    this.#process = spawn(command, args, { cwd: root, stdio: ['pipe', 'pipe', 'inherit'] });
+    // What a switch says about its end is no result.
+    this.#process = spawn(command, args, { cwd: root, stdio: ['pipe', 'pipe', 'ignore'] });
     this.#exited = once(this.#process, 'exit');
     this.#process.stdout?.on('data', (text) => {
       this.#output += text;
@@ -49,6 +50,17 @@ export class Child {
     this.#process.stdin?.write(`${text}\n`);
   }
 
+  /** What the child has printed so far. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Waits for the end of the child; returns what it has printed. */
+  async ended(): Promise<string> {
+    await this.#exited;
+    return this.#output;
+  }
+
   /** The JSON that the child prints at its end. */
   async result(): Promise<Record<string, number>> {
     await this.#exited;
@@ -68,18 +80,25 @@ export class Child {
 
 const children = new Set<Child>();
 
-/** Ends whatever is still running. */
+/** Made for switches; empty once they have ended. */
+const directories = new Set<string>();
+
+/** Ends whatever is still running and removes what was made. */
 export async function stopAll(): Promise<void> {
   await Promise.all([...children].map((child) => child.stop()));
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 }
 
 /** A switch, ours or Debian's, in a directory of its own. */
-export async function startSwitch(side: Side, args: readonly string[] = []): Promise<{ child: Child; locator: string }> {
+export async function startSwitch(
+  side: Side,
+  args: readonly string[] = [],
+): Promise<{ child: Child; locator: string }> {
   const parent = mkdtempSync(join(tmpdir(), 'vb-'));
   const directory = join(parent, 's');
   const command = side === 'C' ? '/usr/bin/vde_switch' : join(root, 'bin/vde_switch');
   const child = new Child(command, ['-s', directory, ...args]);
-  process.once('exit', () => rmSync(parent, { recursive: true, force: true }));
+  directories.add(parent);
   // Answered only once the switch runs.
   child.tell('ds/showinfo');
   await child.says('1000 Success');

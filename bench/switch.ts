@@ -4,7 +4,17 @@
  * CPU per frame is the switch's user and system time over the frames that arrived. Runs of the two switches alternate.
  */
 
-import { type Child, cpuTime, median, progress, residentMemory, SIDES, type Side, startClient, startSwitch } from './support.js';
+import {
+  type Child,
+  cpuTime,
+  median,
+  progress,
+  residentMemory,
+  SIDES,
+  type Side,
+  startClient,
+  startSwitch,
+} from './support.js';
 
 interface Row {
   name: string;
@@ -84,10 +94,24 @@ async function run(side: Side, row: Row, seconds: number): Promise<Sample> {
     const cpu = cpuTime(target.pid) - before;
     const memory = residentMemory(target.pid);
     if (row.kind === 'ping') {
-      return { rate: (2 * given.trips) / seconds, loss: 0, cpu: cpu / (2 * given.trips), p50: given.p50, p99: given.p99, memory };
+      return {
+        rate: (2 * given.trips) / seconds,
+        loss: 0,
+        cpu: cpu / (2 * given.trips),
+        p50: given.p50,
+        p99: given.p99,
+        memory,
+      };
     }
     const { received } = taken;
-    return { rate: received / given.seconds, loss: 1 - received / given.sent, cpu: cpu / received, p50: 0, p99: 0, memory };
+    return {
+      rate: received / given.seconds,
+      loss: 1 - received / given.sent,
+      cpu: cpu / received,
+      p50: 0,
+      p99: 0,
+      memory,
+    };
   } finally {
     for (const child of started.reverse()) await child.stop();
   }
@@ -109,13 +133,32 @@ export async function benchSwitch(rounds: number, seconds: number, only?: RegExp
     const of = (side: Side): Sample => {
       const list = samples.get(row)?.[side] ?? [];
       const keys = Object.keys(list[0]) as (keyof Sample)[];
-      return Object.fromEntries(keys.map((key) => [key, median(list.map((sample) => sample[key]))])) as unknown as Sample;
+      return Object.fromEntries(
+        keys.map((key) => [key, median(list.map((sample) => sample[key]))]),
+      ) as unknown as Sample;
     };
     return { row, samples: { C: of('C'), ours: of('ours') } };
   });
 }
 
-const HEAD = ['row', 'frames/s C', 'ours', 'ratio', 'loss C', 'ours', 'CPU/frame C', 'ours', 'ratio', 'p50 C', 'ours', 'ratio', 'p99 C', 'ours', 'MiB C', 'ours'];
+const HEAD = [
+  'row',
+  'frames/s C',
+  'ours',
+  'ratio',
+  'loss C',
+  'ours',
+  'CPU/frame C',
+  'ours',
+  'ratio',
+  'p50 C',
+  'ours',
+  'ratio',
+  'p99 C',
+  'ours',
+  'MiB C',
+  'ours',
+];
 
 /** The results as cells. */
 export function switchTable(results: readonly SwitchResult[]): string[][] {
@@ -155,7 +198,11 @@ export function switchTargets(results: readonly SwitchResult[]): { target: strin
   const add = (target: string, value: number | undefined, limit: number, atMost: boolean, unit = '×') => {
     if (value === undefined || Number.isNaN(value)) return;
     const met = atMost ? value <= limit : value >= limit;
-    targets.push({ target: `${target} ${atMost ? '≤' : '≥'} ${limit}${unit}`, measured: `${value.toFixed(2)}${unit}`, met });
+    targets.push({
+      target: `${target} ${atMost ? '≤' : '≥'} ${limit}${unit}`,
+      measured: `${value.toFixed(2)}${unit}`,
+      met,
+    });
   };
   const small = find(ROWS[0].name);
   const big = find(ROWS[9].name);
@@ -166,7 +213,8 @@ export function switchTargets(results: readonly SwitchResult[]): { target: strin
     add('loss where C drops', 100 * small.ours.loss, 0, true, ' %');
   }
   if (trip) add('round trip p50, of C’s,', trip.ours.p50 / trip.C.p50, 1.05, true);
-  if (big && small) add('cost per frame at 512 ports and 100 000 addresses, of that at 2,', big.ours.cpu / small.ours.cpu, 1.15, true);
+  if (big && small)
+    add('cost per frame at 512 ports and 100 000 addresses, of that at 2,', big.ours.cpu / small.ours.cpu, 1.15, true);
   if (big) add('memory there', big.ours.memory, 120, true, ' MiB');
   return targets;
 }

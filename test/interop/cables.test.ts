@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { leakCheck } from '../support/leaks.js';
-import { command, frame, MAKES, openEnd, plugStream, startSwitch, waitForClients } from '../support/network.js';
+import { command, frame, greet, MAKES, openEnd, plugStream, startSwitch, waitForClients } from '../support/network.js';
 import { requirePeer } from '../support/peers.js';
 import { start } from '../support/proc.js';
 
@@ -74,10 +74,7 @@ for (const dpipe of MAKES) {
       const a = await openEnd(t, first.dir);
       const b = await openEnd(t, second.dir);
       await Promise.all([waitForClients(first.dir, 2), waitForClients(second.dir, 2)]);
-      // A client that has not connected back yet gets no more than eleven frames (net.unix.max_dgram_qlen).
-      a.send(frame({ tag: 'hello there', source: 1 }));
-      b.send(frame({ tag: 'hello back', source: 2 }));
-      await Promise.all([b.receive('hello there'), a.receive('hello back')]);
+      await greet(a, b);
       a.send(...row('there', 1));
       b.send(...row('back', 2));
       assert.deepEqual(await b.count(ROW, 'there'), row('there', 1));
@@ -93,11 +90,13 @@ test('a cable ends when the switch at either end goes, and the other switch gets
   for (const goes of ['ours', 'debian'] as const) {
     const [first, second] = [await startSwitch(t, 'ours'), await startSwitch(t, 'debian')];
     const cable = start(t, command('ours', 'vde_plug'), [`vde://${first.dir}`, `vde://${second.dir}`]);
-    await Promise.all([waitForClients(first.dir, 1), waitForClients(second.dir, 1)]);
+    const [a, b] = [await openEnd(t, first.dir), await openEnd(t, second.dir)];
+    await Promise.all([waitForClients(first.dir, 2), waitForClients(second.dir, 2)]);
+    await greet(a, b);
     const [gone, left] = goes === 'ours' ? [first, second] : [second, first];
     gone.process.kill('SIGTERM');
     assert.deepEqual(await cable.exited, { code: 0, signal: null });
-    await waitForClients(left.dir, 0);
+    await waitForClients(left.dir, 1);
   }
 });
 

@@ -8,10 +8,12 @@
 
 import { mkdtempSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { type End, open } from '../../src/index.js';
 import { loop } from '../../src/sys/loop.js';
 import { bin, debian } from './bin.js';
 import { cleanup, type Owner } from './cleanup.js';
+import type { Namespace } from './namespace.js';
 import { type Running, type StartOptions, start } from './proc.js';
 import { waitForSocket, waitUntil } from './sockets.js';
 import { tmpDir } from './tmp.js';
@@ -35,16 +37,21 @@ export interface SwitchProcess {
   process: Running;
 }
 
-/** Starts a switch in the foreground, in a directory of its own unless `args` has `-s`, and waits until it listens. */
+/**
+ * Starts a switch in the foreground, in a directory of its own unless `args` has `-s`, and waits until it listens.
+ * @param options.within a network namespace to run it in.
+ */
 export async function startSwitch(
   t: Owner,
   make: Make,
   args: readonly string[] = [],
-  options: StartOptions = {},
+  options: StartOptions & { within?: Namespace } = {},
 ): Promise<SwitchProcess> {
+  const { within, ...rest } = options;
   const at = args.indexOf('-s');
   const dir = at < 0 ? join(tmpDir(t), 'sw') : args[at + 1];
-  const process = start(t, command(make, 'vde_switch'), at < 0 ? ['-s', dir, ...args] : args, options);
+  const line = [command(make, 'vde_switch'), at < 0 ? ['-s', dir, ...args] : args] as const;
+  const process = within ? within.start(t, ...line, rest) : start(t, ...line, rest);
   await Promise.race([
     waitForSocket(join(dir, 'ctl')),
     process.exited.then((exit) => {
@@ -147,6 +154,21 @@ export class FrameStream extends Receiver {
   }
 }
 
+interface Station {
+  send(...frames: Buffer[]): void;
+  receive(tag: string): Promise<Buffer>;
+}
+
+/**
+ * Resolves when frames pass both ways. Before that a row of frames may be lost: a client that has not connected back
+ * to its switch yet gets no more than eleven (net.unix.max_dgram_qlen).
+ */
+export async function greet(a: Station, b: Station): Promise<void> {
+  a.send(frame({ tag: 'hello there', source: 1 }));
+  b.send(frame({ tag: 'hello back', source: 2 }));
+  await Promise.all([b.receive('hello there'), a.receive('hello back')]);
+}
+
 /** Frames as a byte stream: each with its length before it. */
 export function records(...frames: Buffer[]): Buffer {
   return Buffer.concat(
@@ -203,4 +225,13 @@ export function tagOf(bytes: Buffer): string {
 /** A home directory without default networks, for commands that look for one. */
 export function emptyHome(t: Owner): string {
   return mkdtempSync(join(tmpDir(t), 'home-'));
+}
+
+/** Resolves when `check` says so: for what no event tells, such as the state of a kernel's interface. */
+export async function eventually(what: string, check: () => Promise<boolean>, timeout = 10_000): Promise<void> {
+  const deadline = Date.now() + timeout;
+  while (!(await check())) {
+    if (Date.now() > deadline) throw new Error(`not within ${timeout} ms: ${what}`);
+    await pause(20);
+  }
 }

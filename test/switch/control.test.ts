@@ -1,78 +1,22 @@
 import assert from 'node:assert/strict';
 import { chmodSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type TestContext } from 'node:test';
+import test from 'node:test';
 import { ControlServer } from '../../src/switch/control.js';
 import { ControlDirectory } from '../../src/switch/directory.js';
 import { Switch } from '../../src/switch/switch.js';
-import { loop } from '../../src/sys/loop.js';
 import { AF_UNIX, bindUnix, SOCK_DGRAM, SOCK_STREAM, shutdownWrite, socket } from '../../src/sys/socket.js';
 import { root } from '../support/bin.js';
 import { cleanup } from '../support/cleanup.js';
-import { leakCheck } from '../support/leaks.js';
 import { requirePeer, requireRoot } from '../support/peers.js';
 import { start } from '../support/proc.js';
 import { tmpDir } from '../support/tmp.js';
 import { BROADCAST, frame, station } from './memory-plug.js';
 import { portType, type RawClient, rawClient, request, seated } from './raw-client.js';
+import { activePorts, serve } from './served.js';
 
 const limit = { timeout: 30_000 };
 const FIXTURE = join(root, 'test/switch/fixtures/clients.ts');
-
-interface Served {
-  dir: string;
-  sw: Switch;
-  server: ControlServer;
-  lines: string[];
-  /** Waits for a line of the log. */
-  said(pattern: RegExp): Promise<string>;
-  /** Waits until that many clients are connected. */
-  clients(count: number): Promise<void>;
-}
-
-/** A switch with a control socket, in this process. Nothing may be left of it, or in it. */
-function serve(t: TestContext, options: { ports?: number; handshakeMs?: number } = {}): Served {
-  loop();
-  const dir = join(tmpDir(t), 'sw');
-  leakCheck(t, join(dir, '..'));
-  const directory = ControlDirectory.open(dir);
-  const sw = new Switch({ ports: options.ports, now: () => 0, random: Math.random });
-  const lines: string[] = [];
-  const listeners = new Set<() => void>();
-  const server = new ControlServer(
-    sw,
-    directory,
-    (line) => {
-      lines.push(line);
-      for (const listener of [...listeners]) listener();
-    },
-    options,
-  );
-  cleanup(t, () => {
-    server.close();
-    sw.close();
-    directory.close();
-  });
-  const said = (pattern: RegExp) =>
-    new Promise<string>((done) => {
-      const look = () => {
-        const line = lines.find((one) => pattern.test(one));
-        if (line === undefined) return;
-        listeners.delete(look);
-        done(line);
-      };
-      listeners.add(look);
-      look();
-    });
-  const clients = async (count: number) => {
-    while (server.clientCount !== count) await new Promise((done) => setImmediate(done));
-  };
-  return { dir, sw, server, lines, said, clients };
-}
-
-function activePorts(sw: Switch): number[] {
-  return sw.ports.flatMap((port) => (port?.active ? [port.number] : []));
-}
 
 /** Asserts that two clients reach each other. */
 async function connected(one: RawClient, other: RawClient): Promise<void> {
@@ -248,7 +192,8 @@ test('an abstract data socket works with its full padded name, and belongs to no
   cleanup(t, () => data.close());
   const name = `\0vde-test-${process.pid}`;
   bindUnix(data, name);
-  assert.ok(await client.attach({ path: name }));
+  client.write(request({ path: name }));
+  assert.ok(await client.answer());
   assert.equal(sw.ports[1]?.currentUser, -1);
 });
 

@@ -11,13 +11,14 @@ import { loop, PURE, type Watch } from '../../src/sys/loop.js';
 import { Memory } from '../../src/sys/memory.js';
 import { SOCK_STREAM, socketPair, tryReceive, trySend } from '../../src/sys/socket.js';
 import { root } from '../support/bin.js';
+import { cleanup } from '../support/cleanup.js';
 import { run } from '../support/proc.js';
 
 const byte = new Memory(8);
 
 function pair(t: TestContext): [Descriptor, Descriptor] {
   const ends = socketPair(SOCK_STREAM, 'pair');
-  t.after(() => ends.forEach((end) => end.close()));
+  cleanup(t, () => ends.forEach((end) => end.close()));
   return ends;
 }
 
@@ -42,7 +43,7 @@ function flood(t: TestContext, each: () => void = () => {}): { count: () => numb
   );
   trySend(ends[0], byte, 1);
   const stop = (): void => watches.forEach((watch) => watch.close());
-  t.after(stop);
+  cleanup(t, stop);
   return { count: () => count, stop };
 }
 

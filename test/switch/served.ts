@@ -1,0 +1,66 @@
+/** A switch with a control socket in the process of the test. */
+
+import { join } from 'node:path';
+import { ControlServer } from '../../src/switch/control.js';
+import { ControlDirectory } from '../../src/switch/directory.js';
+import { Switch } from '../../src/switch/switch.js';
+import { loop } from '../../src/sys/loop.js';
+import { cleanup, type Owner } from '../support/cleanup.js';
+import { leakCheck } from '../support/leaks.js';
+import { tmpDir } from '../support/tmp.js';
+
+export interface Served {
+  dir: string;
+  sw: Switch;
+  server: ControlServer;
+  lines: string[];
+  /** Waits for a line of the log. */
+  said(pattern: RegExp): Promise<string>;
+  /** Waits until that many clients are connected. */
+  clients(count: number): Promise<void>;
+}
+
+/** A switch with a control socket, in this process. Nothing may be left of it, or in it. */
+export function serve(t: Owner, options: { ports?: number; handshakeMs?: number } = {}): Served {
+  loop();
+  const dir = join(tmpDir(t), 'sw');
+  leakCheck(t, join(dir, '..'));
+  const directory = ControlDirectory.open(dir);
+  const sw = new Switch({ ports: options.ports, now: () => 0, random: Math.random });
+  const lines: string[] = [];
+  const listeners = new Set<() => void>();
+  const server = new ControlServer(
+    sw,
+    directory,
+    (line) => {
+      lines.push(line);
+      for (const listener of [...listeners]) listener();
+    },
+    options,
+  );
+  cleanup(t, () => {
+    server.close();
+    sw.close();
+    directory.close();
+  });
+  const said = (pattern: RegExp) =>
+    new Promise<string>((done) => {
+      const look = () => {
+        const line = lines.find((one) => pattern.test(one));
+        if (line === undefined) return;
+        listeners.delete(look);
+        done(line);
+      };
+      listeners.add(look);
+      look();
+    });
+  const clients = async (count: number) => {
+    while (server.clientCount !== count) await new Promise((done) => setImmediate(done));
+  };
+  return { dir, sw, server, lines, said, clients };
+}
+
+export function activePorts(sw: Switch): number[] {
+  return sw.ports.flatMap((port) => (port?.active ? [port.number] : []));
+}
+
