@@ -47,17 +47,11 @@ const NONE = 0xff;
 const HEADER_STRIDE = 160;
 const HEADER_AT = 16;
 
-/** What a frame is to the merging of others. */
-enum Kind {
-  /** No TCP. */
-  other,
-  /** TCP of which the flow cannot be told. */
-  obscure,
-  /** A TCP segment of a flow. */
-  segment,
-  /** One that may be merged. */
-  mergeable,
-}
+/** What a frame is to the merging of others: no TCP; TCP of a flow that cannot be told; TCP; TCP that may be merged. */
+const OTHER = 0;
+const OBSCURE = 1;
+const SEGMENT = 2;
+const MERGEABLE = 3;
 
 /** Merges the frames of one burst after the other; what `coalesce` says is good until its next call. */
 export class Coalescer {
@@ -121,13 +115,13 @@ export class Coalescer {
 
   #take(frame: number, view: number): void {
     // A view with its tag changed is in pieces: which flow it is of is not looked for.
-    const kind = view < BURST_SIZE ? this.#parse(frame, view) : Kind.obscure;
-    if (kind === Kind.obscure) this.#openCount = 0;
-    if (kind >= Kind.segment) {
+    const kind = view < BURST_SIZE ? this.#parse(frame, view) : OBSCURE;
+    if (kind === OBSCURE) this.#openCount = 0;
+    if (kind >= SEGMENT) {
       const flow = this.#find(frame);
       if (flow !== NONE) {
         const item = this.#open[flow];
-        if (kind === Kind.mergeable && this.#joins(item, frame)) {
+        if (kind === MERGEABLE && this.#joins(item, frame)) {
           if (!this.#verify(frame)) {
             this.#close(flow);
             this.#single(view);
@@ -144,7 +138,7 @@ export class Coalescer {
     }
     const item = this.#single(view);
     // With PSH it is complete already.
-    if (kind === Kind.mergeable && (this.#burst.bytes[this.#transport[frame] + TCP_FLAGS_AT] & PSH) === 0) {
+    if (kind === MERGEABLE && (this.#burst.bytes[this.#transport[frame] + TCP_FLAGS_AT] & PSH) === 0) {
       this.#openItem(item, frame);
     }
   }
@@ -192,46 +186,49 @@ export class Coalescer {
     return this.#psh[item] !== 0 || length < this.#payloadLength(this.#first[item]);
   }
 
-  /** Finds the headers of a frame. */
-  #parse(frame: number, slot: number): Kind {
+  /** Finds the headers of a frame and says what it is. */
+  #parse(frame: number, slot: number): number {
     const burst = this.#burst;
     const { bytes } = burst;
     const start = burst.start[slot];
-    const end = start + burst.length[slot];
-    if (end - start < ETHERNET_HEADER) return Kind.other;
+    const limit = start + burst.length[slot];
+    if (limit - start < ETHERNET_HEADER) return OTHER;
     let at = start + ETHERNET_TYPE_AT;
     for (let tags = 0; isTpid(readU16(bytes, at)); tags++) {
       at += VLAN_TAG;
-      if (tags === TAGS_MAX) return Kind.obscure;
-      if (at + 2 > end) return Kind.other;
+      if (tags === TAGS_MAX) return OBSCURE;
+      if (at + 2 > limit) return OTHER;
     }
     const type = readU16(bytes, at);
     at += 2;
     let transport: number;
+    let end: number;
     if (type === EtherType.ipv4) {
-      if (at + IPV4_HEADER > end || bytes[at + 9] !== IpProtocol.tcp) return Kind.other;
-      // A version, options or a fragment. Padding is no part of what is merged, and would be lost.
-      if (bytes[at] !== 0x45 || (readU16(bytes, at + 6) & ~DONT_FRAGMENT) !== 0) return Kind.obscure;
       transport = at + IPV4_HEADER;
-      if (at + readU16(bytes, at + 2) !== end || checksum(bytes, at, transport) !== 0) return Kind.obscure;
+      if (transport > limit || bytes[at + 9] !== IpProtocol.tcp) return OTHER;
+      // Another version, options or a fragment.
+      if (bytes[at] !== 0x45 || (readU16(bytes, at + 6) & ~DONT_FRAGMENT) !== 0) return OBSCURE;
+      if (checksum(bytes, at, transport) !== 0) return OBSCURE;
+      end = at + readU16(bytes, at + 2);
     } else if (type === EtherType.ipv6) {
-      if (at + IPV6_HEADER > end) return Kind.other;
-      const next = bytes[at + 6];
-      if (next === IpProtocol.udp || next === IpProtocol.icmpv6) return Kind.other;
       transport = at + IPV6_HEADER;
-      if (next !== IpProtocol.tcp || bytes[at] >>> 4 !== 6) return Kind.obscure;
-      if (transport + readU16(bytes, at + 4) !== end) return Kind.obscure;
-    } else return Kind.other;
-    if (transport + TCP_HEADER > end) return Kind.obscure;
+      if (transport > limit) return OTHER;
+      const next = bytes[at + 6];
+      if (next === IpProtocol.udp || next === IpProtocol.icmpv6) return OTHER;
+      if (next !== IpProtocol.tcp || bytes[at] >>> 4 !== 6) return OBSCURE;
+      end = transport + readU16(bytes, at + 4);
+    } else return OTHER;
+    if (end > limit || transport + TCP_HEADER > end) return OBSCURE;
     const payload = transport + (bytes[transport + 12] >>> 4) * 4;
-    if (payload < transport + TCP_HEADER || payload > end) return Kind.obscure;
+    if (payload < transport + TCP_HEADER || payload > end) return OBSCURE;
     this.#start[frame] = start;
     this.#network[frame] = at;
     this.#transport[frame] = transport;
     this.#payload[frame] = payload;
     this.#end[frame] = end;
     const plain = (bytes[transport + TCP_FLAGS_AT] & ~PSH) === ACK;
-    return plain && payload < end && burst.offload[slot] === 0 ? Kind.mergeable : Kind.segment;
+    // Padding behind the packet would be lost.
+    return plain && payload < end && end === limit && burst.offload[slot] === 0 ? MERGEABLE : SEGMENT;
   }
 
   /** Which of the open flows a segment belongs to, or `NONE`. */
@@ -271,8 +268,7 @@ export class Coalescer {
     }
     const length = this.#payloadLength(frame);
     if (length > this.#payloadLength(first)) return false;
-    const ip = this.length[item] + length - (a - this.#start[first]);
-    if (ip - (bytes[a] === 0x45 ? 0 : IPV6_HEADER) > IP_PACKET_MAX) return false;
+    if (this.length[item] + length - (a - this.#start[first]) > IP_PACKET_MAX) return false;
     const s = this.#transport[first];
     const t = this.#transport[frame];
     if (readU32(bytes, t + 4) !== this.#sequence[item]) return false;

@@ -49,6 +49,11 @@ export interface DatagramOptions {
   /** Whether each datagram begins with a `struct virtio_net_hdr`. */
   offloads?: boolean;
   /**
+   * Whether the kernel's own limit is kept for what it holds for the peer (some 90 full frames). A C switch drops what
+   * comes faster than it can pass on: what it has not read yet must hold its sender back.
+   */
+  shortQueue?: boolean;
+  /**
    * What it means when the kernel says that nobody is there: `gone` (default) ends the plug; `unknown` does not, as a UDP
    * peer may be back a moment later.
    */
@@ -76,7 +81,7 @@ export class DatagramPlug extends PlugBase implements Plug {
     this.#queue = new FrameQueue(this.takesOffloads);
     this.#patient = options.reachable === 'unknown';
     this.#socket = socket;
-    setSendBuffer(socket, SEND_BUFFER);
+    if (!options.shortQueue) setSendBuffer(socket, SEND_BUFFER);
   }
 
   get backlogged(): boolean {

@@ -163,7 +163,8 @@ export class StreamPlug extends PlugBase implements Plug {
   #give(): void {
     this.drops.runt = this.#decoder.runts;
     this.drops.oversize = this.#decoder.oversize;
-    if (this.#burst.count > 0) this.sink?.(this.#burst);
+    // A chunk holds many bursts: the sink may have closed the plug with the one before.
+    if (this.#burst.count > 0 && !this.closed) this.sink?.(this.#burst);
     this.#burst.count = 0;
   }
 

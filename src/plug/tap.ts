@@ -8,6 +8,7 @@
  */
 
 import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
+import { Coalescer, MERGED } from '../frame/coalescing.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN } from '../sys/epoll.js';
 import { callError, errnoNumber, VdeError } from '../sys/errors.js';
@@ -31,6 +32,9 @@ const BURST_BYTES = 256 << 10;
 
 // Run to completion: one slab serves all taps of the process.
 const burst = new Burst();
+let coalescer: Coalescer | undefined;
+/** A merged super-frame: its headers, and a piece of each of its segments. */
+const gathered = new Memory((BURST_SIZE + 1) * IOVEC.size);
 /** Where the frames of each slot are read to, by whether an offload header comes before them. */
 const readVectors = new Map<boolean, Memory>();
 
@@ -135,19 +139,52 @@ export class TapPlug extends PlugBase implements Plug {
   }
 
   protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
+    if (this.takesOffloads && count > 1) {
+      this.#transmitMerged(frames, views, count);
+      return;
+    }
+    for (let k = 0; k < count && !this.closed; k++) this.#write(frames, views[k]);
+  }
+
+  /** Writes segments that belong together as one super-frame: one system call, and one walk through the kernel's stack. */
+  #transmitMerged(frames: Burst, views: Uint8Array, count: number): void {
+    coalescer ??= new Coalescer();
+    const { view, length, headerAt, headerLength, firstPiece, pieces, pieceAt, pieceLength, headers } = coalescer;
+    const items = coalescer.coalesce(frames, views, count);
+    for (let item = 0; item < items && !this.closed; item++) {
+      if (view[item] !== MERGED) {
+        this.#write(frames, view[item]);
+        continue;
+      }
+      const header = headerAt[item] - VIRTIO_NET_HDR.size;
+      gathered.setPointer(IOVEC.base, headers.address + header);
+      gathered.setPointer(IOVEC.length, VIRTIO_NET_HDR.size + headerLength[item]);
+      const first = firstPiece[item];
+      for (let k = 0; k < pieces[item]; k++) {
+        const iovec = (k + 1) * IOVEC.size;
+        gathered.setPointer(iovec + IOVEC.base, frames.addressAt(pieceAt[first + k]));
+        gathered.setPointer(iovec + IOVEC.length, pieceLength[first + k]);
+      }
+      const n = writeGatheredNow(this.#tap.fd, gathered.address, pieces[item] + 1);
+      if (n !== length[item] + VIRTIO_NET_HDR.size) this.#dropped(n, pieces[item]);
+    }
+  }
+
+  #write(frames: Burst, view: number): void {
     const { iovLow, iovHigh, pieces, length } = frames;
     const header = this.takesOffloads ? VIRTIO_NET_HDR.size : 0;
-    for (let k = 0; k < count && !this.closed; k++) {
-      const view = views[k];
-      const n = this.takesOffloads
-        ? writeGatheredNow(this.#tap.fd, frames.withOffloadHeader(view), pieces[view] + 1)
-        : writeGatheredNow(this.#tap.fd, iovHigh[view] * 0x1_0000_0000 + iovLow[view], pieces[view]);
-      if (n === length[view] + header) continue;
-      if (-n === EAGAIN) this.drops.full++;
-      else {
-        this.drops.error++;
-        this.#failed(-n, 'write');
-      }
+    const n = this.takesOffloads
+      ? writeGatheredNow(this.#tap.fd, frames.withOffloadHeader(view), pieces[view] + 1)
+      : writeGatheredNow(this.#tap.fd, iovHigh[view] * 0x1_0000_0000 + iovLow[view], pieces[view]);
+    if (n !== length[view] + header) this.#dropped(n, 1);
+  }
+
+  /** Counts frames that the kernel did not take, and finds out whether it ever will. */
+  #dropped(result: number, frames: number): void {
+    if (-result === EAGAIN) this.drops.full += frames;
+    else {
+      this.drops.error += frames;
+      this.#failed(-result, 'write');
     }
   }
 

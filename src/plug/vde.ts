@@ -316,6 +316,7 @@ async function open(locator: ResolvedLocator, options: OpenOptions): Promise<Plu
       name,
       maxFrame: Math.min(extension?.maxFrame ?? C_FRAME_MAX, FRAME_MAX),
       offloads: extension?.offloads,
+      shortQueue: extension === undefined,
     });
   } catch (error) {
     data.close();

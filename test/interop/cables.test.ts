@@ -1,4 +1,4 @@
-/** Cables of either make through switches of either make: `vde_plug` and `dpipe`. */
+/** Cables of either make through switches of either make. */
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -7,7 +7,7 @@ import { command, frame, greet, MAKES, openEnd, plugStream, startSwitch, waitFor
 import { requirePeer } from '../support/peers.js';
 import { start } from '../support/proc.js';
 
-const PEERS = ['/usr/bin/vde_switch', '/usr/bin/vde_plug', '/usr/bin/dpipe'];
+const PEERS = ['/usr/bin/vde_switch', '/usr/bin/vde_plug'];
 /** Header alone, ordinary sizes, the longest that any C switch passes. */
 const SIZES = [14, 15, 60, 61, 1000, 1514, 1518];
 
@@ -42,44 +42,6 @@ for (const switchMake of MAKES) {
         a.received.map((one) => one.toString('hex')),
         sent('b', 2, 1),
       );
-    });
-  }
-}
-
-/** C's reader loses step if a record's header lies across the end of its 9234-byte buffer: a row fits into one. */
-const ROW = 24;
-
-function row(tag: string, source: number): Buffer[] {
-  return Array.from({ length: ROW }, (_, i) => frame({ tag: `${tag}${i}`, size: 60 + 24 * i, source }));
-}
-
-for (const dpipe of MAKES) {
-  for (const [near, far] of [
-    ['ours', 'debian'],
-    ['debian', 'ours'],
-    ['debian', 'debian'],
-    ['ours', 'ours'],
-  ] as const) {
-    test(`dpipe (${dpipe}) joins two switches by vde_plug (${near}) and vde_plug (${far})`, async (t) => {
-      if (!requirePeer(t, ...PEERS)) return;
-      leakCheck(t);
-      const [first, second] = [await startSwitch(t, 'ours'), await startSwitch(t, 'debian')];
-      // Debian's dpipe cannot be a session leader, as what `start` starts is.
-      const cable = start(t, 'sh', [
-        ...['-c', '"$@"; exit $?', 'sh', command(dpipe, 'dpipe')],
-        ...[command(near, 'vde_plug'), `vde://${first.dir}`],
-        '=',
-        ...[command(far, 'vde_plug'), `vde://${second.dir}`],
-      ]);
-      const a = await openEnd(t, first.dir);
-      const b = await openEnd(t, second.dir);
-      await Promise.all([waitForClients(first.dir, 2), waitForClients(second.dir, 2)]);
-      await greet(a, b);
-      a.send(...row('there', 1));
-      b.send(...row('back', 2));
-      assert.deepEqual(await b.count(ROW, 'there'), row('there', 1));
-      assert.deepEqual(await a.count(ROW, 'back'), row('back', 2));
-      assert.equal(cable.running, true);
     });
   }
 }

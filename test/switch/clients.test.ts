@@ -129,17 +129,17 @@ test('with its limit taken away under it a switch waits rather than spins, and c
 test('a client that does not read costs only its own frames, and these are counted', limit, async (t) => {
   const { dir, sw } = serve(t);
   const [sender, reader, stopped] = [await seated(t, dir), await seated(t, dir), await seated(t, dir)];
-  const total = 12_000;
+  const port = sw.ports[3];
+  assert.ok(port);
   const numbered = (n: number) => frame(BROADCAST, station(1), { payload: String(n).padStart(200, '.') });
-  for (let n = 0; n < total; n += 50) {
-    const some = Array.from({ length: 50 }, (_, i) => numbered(n + i));
+  let total = 0;
+  while (port.drops.full < 500) {
+    const some = Array.from({ length: 50 }, (_, i) => numbered(total + i));
+    total += 50;
     for (const one of some) assert.ok(sender.send(one), 'the sender is not held up');
     assert.deepEqual(await reader.frames(50), some, 'the reader gets everything');
   }
-  const port = sw.ports[3];
-  assert.ok(port);
   const { full } = port.drops;
-  assert.ok(full > 0 && full < total, `${full} dropped`);
   assert.equal(sw.ports[2]?.drops.full, 0);
   // What waited arrives in order and without a hole; then new frames come through again.
   const got = await stopped.frames(total - full);

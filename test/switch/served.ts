@@ -63,4 +63,3 @@ export function serve(t: Owner, options: { ports?: number; handshakeMs?: number 
 export function activePorts(sw: Switch): number[] {
   return sw.ports.flatMap((port) => (port?.active ? [port.number] : []));
 }
-

@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FRAME_MAX } from '../../src/frame/burst.js';
+import { DatagramPlug } from '../../src/plug/datagram.js';
+import { SOCK_DGRAM, setSendBuffer, socketPair, trySend } from '../../src/sys/socket.js';
+import { Memory } from '../../src/sys/memory.js';
+import { cleanup } from '../support/cleanup.js';
+import { complianceSuite } from './compliance.js';
+import { Collector, frame, sendAll } from './frames.js';
+
+for (const offloads of [false, true]) {
+  complianceSuite({
+    name: `datagram sockets ${offloads ? 'with' : 'without'} offload headers`,
+    openPair: async () => {
+      const [a, b] = socketPair(SOCK_DGRAM, 'pair').map(
+        (end, i) => new DatagramPlug(end, { name: `end ${i}`, maxFrame: FRAME_MAX, offloads }),
+      );
+      return { a, b };
+    },
+    // The kernel tells an idle datagram socket nothing about its peer's end.
+    supports: { loss: 'on send' },
+  });
+}
+
+test('datagrams that are no frames are dropped and counted, those between them arrive', async (t) => {
+  const [raw, end] = socketPair(SOCK_DGRAM, 'pair');
+  const plug = new DatagramPlug(end, { name: 'end', maxFrame: 1514 });
+  cleanup(t, () => {
+    raw.close();
+    plug.close();
+  });
+  setSendBuffer(raw, 1 << 20);
+  const put = (bytes: Uint8Array): void => {
+    const memory = new Memory(bytes.length);
+    memory.bytes.set(bytes);
+    assert.equal(trySend(raw, memory, bytes.length), bytes.length);
+  };
+  const frames = [frame(14, 1), frame(1514, 2), frame(FRAME_MAX, 3), frame(60, 4)];
+  put(Buffer.alloc(0));
+  put(frames[0]);
+  put(Buffer.alloc(13));
+  put(frames[1]);
+  put(Buffer.alloc(FRAME_MAX + 1));
+  put(frames[2]);
+  put(Buffer.alloc(100_000));
+  put(frames[3]);
+  const arrived = new Collector(plug);
+  await arrived.count(4);
+  arrived.assertFrames(frames);
+  assert.deepEqual(plug.drops, { full: 0, oversize: 2, runt: 2, error: 0 });
+});
+
+test('frames for a peer that is gone are counted as errors before the loss is told', (t) => {
+  const [raw, end] = socketPair(SOCK_DGRAM, 'pair');
+  const plug = new DatagramPlug(end, { name: 'my end', maxFrame: 1514 });
+  cleanup(t, () => plug.close());
+  raw.close();
+  let told: unknown;
+  plug.onLost = (error) => {
+    told = { code: error?.code, subject: error?.subject, errors: plug.drops.error };
+  };
+  sendAll(plug, [frame(60, 1), frame(60, 2), frame(60, 3)]);
+  assert.deepEqual(told, { code: 'ECONNREFUSED', subject: 'my end', errors: 3 });
+});
