@@ -271,11 +271,15 @@ async function vdeSwitch(args: string[]): Promise<number> {
     for (const step of cleanups.splice(0).reverse()) step();
   };
   try {
-    const stopped = new Promise<number>((stop) => start(settings, log, cleanups, () => stop(0)));
     onSignals((signal) => {
       log(`Caught signal ${signal}, cleaning up and exiting`);
       cleanUp();
     });
+    let stop = () => {};
+    const stopped = new Promise<number>((done) => {
+      stop = () => done(0);
+    });
+    start(settings, log, cleanups, () => stop());
     daemon.ready();
     return await stopped;
   } catch (error) {

@@ -107,7 +107,6 @@ export class Segmenter {
     const payload = this.#payload;
     const payloadLength = this.#end - payload;
     const count = Math.max(1, Math.ceil(payloadLength / gsoSize));
-    if (count > SEGMENTS_MAX) return 0;
 
     const headers = this.#prepare(bytes, frameStart);
     const isTcp = gso !== GsoType.udpL4;
@@ -182,7 +181,7 @@ export class Segmenter {
     return this.#headers;
   }
 
-  /** Finds the headers of a super-frame; false unless they are complete and what its type says. */
+  /** Finds the headers of a super-frame; false unless they are complete and what its type says, or if too much is asked. */
   #parse(bytes: Uint8Array, frameStart: number, frameLength: number): boolean {
     const { gso } = this.#header;
     const limit = frameStart + frameLength;
@@ -208,7 +207,7 @@ export class Segmenter {
       if (length < TCP_HEADER || transport + length > end) return false;
       this.#payload = this.#transport + length;
     }
-    return this.#payload <= HEADERS_MAX;
+    return this.#payload <= HEADERS_MAX && this.#end - this.#payload <= SEGMENTS_MAX * this.#header.gsoSize;
   }
 
   /** The protocol that a whole IPv4 packet carries, or -1. */

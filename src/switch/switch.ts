@@ -101,7 +101,12 @@ export class Switch {
       this.#refresh();
     }
     plug.onLost = () => this.detach(port, endpoint);
-    plug.sink = (burst) => this.input(port, burst);
+    try {
+      plug.sink = (burst) => this.input(port, burst);
+    } catch (error) {
+      this.detach(port, endpoint);
+      throw error;
+    }
     return port;
   }
 

@@ -62,7 +62,8 @@ test('which headers can be those of a frame', () => {
   assert.equal(valid(HEADER, 51), false, 'the checksum field beyond the frame');
   assert.equal(valid(patched(HEADER, 4, 0, 0)), false, 'no segment size');
   assert.equal(valid(patched(HEADER, 0, 0)), false, 'a super-frame without NEEDS_CSUM');
-  for (const type of [2, 6, 0x40, 0x7f, 0x80, 0x83, 0x85]) assert.equal(valid(patched(HEADER, 1, type)), false, `type ${type}`);
+  for (const type of [2, 6, 0x40, 0x7f, 0x80, 0x83, 0x85])
+    assert.equal(valid(patched(HEADER, 1, type)), false, `type ${type}`);
   for (const type of [1, 3, 4, 5, 0x81, 0x84]) assert.equal(valid(patched(HEADER, 1, type)), true, `type ${type}`);
   assert.equal(valid(new Uint8Array(10), 0), true, 'nothing left to be done');
   assert.equal(valid(patched(new Uint8Array(10), 0, OffloadFlag.dataValid), 0), true);

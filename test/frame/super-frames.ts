@@ -37,7 +37,9 @@ export interface Packet {
   flowLabel: number;
   srcPort: number;
   dstPort: number;
-  tcp: { sequence: number; ack: number; flags: number; window: number; urgent: number; options: Uint8Array } | undefined;
+  tcp:
+    | { sequence: number; ack: number; flags: number; window: number; urgent: number; options: Uint8Array }
+    | undefined;
   payload: Uint8Array;
 }
 

@@ -172,6 +172,7 @@ test('what is no socket of the client cannot be named', limit, async (t) => {
     [inner, /not a socket/],
     [`${inner}/stream`, /stream: Protocol wrong type for socket/],
     [`${inner}/absent`, /absent: No such file or directory/],
+    ['relative/socket', /relative.socket: No such file or directory/],
     [`${inner}/file/below`, /below: Not a directory/],
     ['/'.padEnd(108, 'x'), /x: (No such file|File name too long)/],
     [`\n${inner}`, /\\x0a.*No such file/],
