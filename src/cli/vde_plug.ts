@@ -3,18 +3,17 @@
  * (reference: vde_plug command line).
  */
 
-import { type ChildProcess, spawn } from 'node:child_process';
 import { writeSync } from 'node:fs';
-import { constants } from 'node:os';
+import { basename } from 'node:path';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
 import { Cable, openEnds } from '../plug/cable.js';
+import { CommandProcess } from '../plug/command.js';
 import { describeParams } from '../plug/params.js';
 import type { Plug } from '../plug/plug.js';
 import { listSchemes, openPlug } from '../plug/registry.js';
 import type { OpenOptions } from '../plug/scheme.js';
 import { StreamPlug } from '../plug/stream.js';
-import { callError, VdeError } from '../sys/errors.js';
-import { close, type Pipe, pipe } from '../sys/process.js';
+import { VdeError } from '../sys/errors.js';
 import { openSyslog } from '../sys/syslog.js';
 import { groupId, userName } from '../sys/users.js';
 import { complain, onSignals, runCommand } from './command.js';
@@ -24,10 +23,10 @@ import { IpLog } from './iplog.js';
 import { writePidfile } from './pidfile.js';
 
 const EXIT_USAGE = 255;
+/** What shells report for a command that cannot be executed. */
+const EXIT_NOT_EXECUTED = 127;
 /** How long what has been read may take to go out after the other end has left, in ms. */
 const DRAIN_MS = 2000;
-/** How long a command may take to end after its network has, before it is told to, and then made to, in ms. */
-const PATIENCE_MS = 2000;
 const IPLOG_GROUP = 'vdeplug_iplog';
 
 type OptionName =
@@ -134,12 +133,25 @@ interface Plan {
 
 /** The launcher's entry point. */
 export function main(): void {
-  if (process.argv0.startsWith('-')) {
-    openSyslog({ ident: 'vde_plug' }).log(`FAILED: ${who()}`);
-    writeSync(2, BROKER);
-    process.exit(EXIT_USAGE);
-  }
+  if (isLoginShell()) process.exit(refuseShell());
   void runCommand('vde_plug', vdePlug, { usage: EXIT_USAGE });
+}
+
+/**
+ * Whether somebody wants to log in. login(1) and sshd put `-` before the name of a login shell, but the kernel does not
+ * pass that name on to the interpreter of a script, which this command is; they also set SHELL.
+ */
+function isLoginShell(): boolean {
+  return (
+    process.argv0.startsWith('-') || (process.argv.length <= 2 && basename(process.env.SHELL ?? '') === 'vde_plug')
+  );
+}
+
+/** Says what a tunnel user may do; returns the exit status. */
+function refuseShell(): number {
+  openSyslog({ ident: 'vde_plug' }).log(`FAILED: ${who()}`);
+  writeSync(2, BROKER);
+  return EXIT_USAGE;
 }
 
 /** Which ends the operands name (reference: "Forms"). */
@@ -211,11 +223,7 @@ async function vdePlug(args: string[]): Promise<number> {
     return 0;
   }
   const shell = line.options.find(({ option }) => option.name === 'command');
-  if (shell && shell.value !== 'vde_plug') {
-    openSyslog({ ident: 'vde_plug' }).log(`FAILED: ${who()}`);
-    writeSync(2, BROKER);
-    return EXIT_USAGE;
-  }
+  if (shell && shell.value !== 'vde_plug') return refuseShell();
   const plan = readPlan(line.operands);
   const open = readOptions(line);
   if (has('daemon') && plan.second === undefined) {
@@ -252,6 +260,7 @@ async function vdePlug(args: string[]): Promise<number> {
     return (await session.end()) ?? 0;
   } catch (error) {
     await session.end('SIGTERM');
+    if (error instanceof CommandFailure) return daemon.fail(error, EXIT_NOT_EXECUTED);
     if (error instanceof VdeError && daemon.background) return daemon.fail(error);
     throw error;
   }
@@ -303,12 +312,14 @@ function startJournal(): Journal {
   };
 }
 
+/** The command after `=` cannot be executed: that has an exit status of its own. */
+class CommandFailure extends Error {}
+
 /** What a run of vde_plug holds, and how it is given back: plugs, files, the command. */
 class Session {
   readonly #plugs: Plug[] = [];
   readonly #cleanUps: (() => void)[] = [];
-  #child: ChildProcess | undefined;
-  #childEnded: Promise<number> | undefined;
+  #command: CommandProcess | undefined;
   #ended: Promise<number | undefined> | undefined;
 
   own(plug: Plug): Plug {
@@ -322,26 +333,8 @@ class Session {
 
   /** Starts a command whose standard streams carry frames. */
   async run(command: string[]): Promise<Plug> {
-    const toChild = pipe();
-    const fromChild = pipe();
-    const child = spawn(command[0], command.slice(1), { stdio: [toChild.read, fromChild.write, 'inherit'] });
-    this.#child = child;
-    this.#childEnded = new Promise((done) => {
-      child.once('exit', (status, signal) => done(status ?? 128 + signalNumber(signal)));
-      child.once('error', () => done(127));
-    });
-    try {
-      await new Promise<void>((done, fail) => {
-        child.once('spawn', done);
-        child.once('error', (error: NodeJS.ErrnoException) =>
-          fail(callError('execvp', Math.abs(error.errno ?? 2), command[0], 'the command cannot be run')),
-        );
-      });
-      return new StreamPlug(command[0], fromChild.read, toChild.write, RECORD_MAX_C_TOOLS);
-    } finally {
-      closePipe(toChild);
-      closePipe(fromChild);
-    }
+    this.#command = await CommandProcess.start(command);
+    return this.#command.plug;
   }
 
   /**
@@ -356,30 +349,8 @@ class Session {
 
   async #end(signal: NodeJS.Signals | undefined): Promise<number | undefined> {
     for (const plug of this.#plugs) plug.close();
-    const status = await this.#endChild(signal);
+    const status = await this.#command?.end(signal);
     for (const step of this.#cleanUps.reverse()) step();
     return status;
   }
-
-  async #endChild(signal: NodeJS.Signals | undefined): Promise<number | undefined> {
-    const child = this.#child;
-    if (child === undefined || this.#childEnded === undefined) return undefined;
-    if (signal) child.kill(signal);
-    const timers = [
-      setTimeout(() => child.kill('SIGTERM'), PATIENCE_MS),
-      setTimeout(() => child.kill('SIGKILL'), 2 * PATIENCE_MS),
-    ];
-    const status = await this.#childEnded;
-    for (const timer of timers) clearTimeout(timer);
-    return status;
-  }
-}
-
-function closePipe({ read, write }: Pipe): void {
-  close(read);
-  close(write);
-}
-
-function signalNumber(signal: NodeJS.Signals | null): number {
-  return signal === null ? 0 : constants.signals[signal];
 }

@@ -210,12 +210,12 @@ export class Segmenter {
     return this.#payload <= HEADERS_MAX && this.#end - this.#payload <= SEGMENTS_MAX * this.#header.gsoSize;
   }
 
-  /** The protocol that a whole IPv4 packet carries, or -1. */
+  /** The protocol that a whole IPv4 packet carries, or -1. Whether its header has room is for the caller to see. */
   #parseIpv4(bytes: Uint8Array, frameStart: number, at: number, limit: number): number {
     if (at + IPV4_HEADER > limit || bytes[at] >>> 4 !== 4) return -1;
     const length = headerLength(bytes[at]);
     const end = at + readU16(bytes, at + 2);
-    if (length < IPV4_HEADER || at + length > end || end > limit) return -1;
+    if (length < IPV4_HEADER || end > limit) return -1;
     if ((readU16(bytes, at + 6) & FRAGMENT) !== 0) return -1;
     this.#transport = at + length - frameStart;
     this.#end = end - frameStart;
@@ -224,7 +224,7 @@ export class Segmenter {
     return protocol;
   }
 
-  /** The protocol behind the extension headers of a whole IPv6 packet, or -1. */
+  /** The same behind the extension headers of a whole IPv6 packet. */
   #parseIpv6(bytes: Uint8Array, frameStart: number, at: number, limit: number): number {
     if (at + IPV6_HEADER > limit || bytes[at] >>> 4 !== 6) return -1;
     const end = at + IPV6_HEADER + readU16(bytes, at + 4);
@@ -237,7 +237,6 @@ export class Segmenter {
       if (protocol === ROUTING && bytes[next + 3] > 0) underWay = true;
       protocol = bytes[next];
       next += (bytes[next + 1] + 1) * 8;
-      if (next > end) return -1;
     }
     this.#transport = next - frameStart;
     this.#end = end - frameStart;
@@ -246,7 +245,6 @@ export class Segmenter {
     } else {
       // The pseudo header has the final destination (RFC 8200 section 8.1), which only the sender's sum tells.
       const field = next + (protocol === IpProtocol.udp ? UDP_CHECKSUM_AT : TCP_CHECKSUM_AT);
-      if (field + 2 > end) return -1;
       this.#pseudo = foldSum(readU16(bytes, field) + (~(end - next) & 0xffff));
     }
     return protocol;

@@ -7,18 +7,20 @@ import type { Burst } from '../frame/burst.js';
 import type { VdeError } from '../sys/errors.js';
 import { loop } from '../sys/loop.js';
 import { sendCut } from './cutting.js';
-import { noDrops, type Sink } from './plug.js';
+import { type Drops, noDrops, type Sink } from './plug.js';
 
 /** Base of plugs that watch something. */
 export abstract class PlugBase {
   abstract readonly name: string;
   abstract readonly takesOffloads: boolean;
-  readonly drops = noDrops();
   onLost: ((error?: VdeError) => void) | undefined;
   onDrained: (() => void) | undefined;
   #sink: Sink | undefined;
   #receiving = true;
   #closed = false;
+
+  /** @param drops counters to use in place of the plug's own. */
+  constructor(readonly drops: Drops = noDrops()) {}
 
   get sink(): Sink | undefined {
     return this.#sink;

@@ -6,8 +6,8 @@
  * it, no frame passes here at all.
  */
 
-import { ALL_VIEWS, type Burst } from '../frame/burst.js';
 import type { VdeError } from '../sys/errors.js';
+import { join, type Observer } from './join.js';
 import type { Plug } from './plug.js';
 import { isAdoptable, openPlug } from './registry.js';
 import type { OpenOptions } from './scheme.js';
@@ -17,9 +17,6 @@ export interface CableEnd {
   lost: Plug;
   error: VdeError | undefined;
 }
-
-/** Looks at every burst that passes, in the direction away from `from`. */
-export type Observer = (burst: Burst, from: Plug) => void;
 
 /** See the head of this file. */
 export class Cable {
@@ -41,9 +38,13 @@ export class Cable {
     join(b, a, observer);
   }
 
-  /** Waits up to `ms` for what `plug` has accepted to go out. */
-  static drain(plug: Plug, ms: number): Promise<void> {
-    if (!plug.backlogged) return Promise.resolve();
+  /** Waits up to `ms` for what `plug` has accepted to go out, and as long again for its peer to read it. */
+  static async drain(plug: Plug, ms: number): Promise<void> {
+    if (plug.backlogged) await Cable.#emptied(plug, ms);
+    await plug.settled?.(ms);
+  }
+
+  static #emptied(plug: Plug, ms: number): Promise<void> {
     return new Promise((done) => {
       const timer = setTimeout(done, ms);
       plug.onLost = plug.onDrained = () => {
@@ -58,17 +59,6 @@ export class Cable {
     this.a.close();
     this.b.close();
   }
-}
-
-function join(from: Plug, to: Plug, observer: Observer | undefined): void {
-  to.onDrained = () => {
-    from.receiving = true;
-  };
-  from.sink = (burst) => {
-    observer?.(burst, from);
-    to.send(burst, ALL_VIEWS, burst.count);
-    if (to.backlogged) from.receiving = false;
-  };
 }
 
 /** An end still to be opened. */

@@ -7,13 +7,13 @@
 import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
 import { ReceiveVector, SendVector } from '../sys/batch.js';
 import type { Descriptor } from '../sys/descriptor.js';
-import { EPOLLERR, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
 import { callError, ERRNO_NAMES } from '../sys/errors.js';
 import { VIRTIO_NET_HDR } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
-import { setSendBuffer, takeError } from '../sys/socket.js';
+import { hasInput, setSendBuffer, takeError, unreadBytes } from '../sys/socket.js';
 import { PlugBase } from './base.js';
-import type { Plug } from './plug.js';
+import type { Drops, Plug } from './plug.js';
 import { FrameQueue } from './queue.js';
 
 /**
@@ -23,6 +23,8 @@ import { FrameQueue } from './queue.js';
 const SEND_BUFFER = 1 << 20;
 /** Bursts read from one end before the others get their turn. */
 const BURSTS_PER_TURN = 4;
+/** Turns for what a peer that has left sent before: more than its socket can hold. */
+const REST_TURNS = 64;
 
 // Run to completion: a burst is worked off before the next is received, so one slab serves every datagram end.
 const burst = new Burst();
@@ -58,6 +60,10 @@ export interface DatagramOptions {
    * peer may be back a moment later.
    */
   reachable?: 'gone' | 'unknown';
+  /** Counters to use in place of its own. */
+  drops?: Drops;
+  /** Called when a message without a byte arrives, once the frames before it are delivered; undefined: it is a runt. */
+  onEmpty?: () => void;
 }
 
 /** See the head of this file. */
@@ -69,17 +75,19 @@ export class DatagramPlug extends PlugBase implements Plug {
   readonly #queue: FrameQueue;
   readonly #receiver: ReceiveVector;
   readonly #patient: boolean;
+  readonly #onEmpty: (() => void) | undefined;
   #watch: Watch | undefined;
 
   /** Takes the socket over: it is closed with the plug. */
   constructor(socket: Descriptor, options: DatagramOptions) {
-    super();
+    super(options.drops);
     this.name = options.name;
     this.maxFrame = options.maxFrame;
     this.takesOffloads = options.offloads ?? false;
     this.#receiver = this.takesOffloads ? receiverWithHeaders() : receiver;
     this.#queue = new FrameQueue(this.takesOffloads);
     this.#patient = options.reachable === 'unknown';
+    this.#onEmpty = options.onEmpty;
     this.#socket = socket;
     if (!options.shortQueue) setSendBuffer(socket, SEND_BUFFER);
   }
@@ -101,6 +109,13 @@ export class DatagramPlug extends PlugBase implements Plug {
     } else if (events & EPOLLERR && !this.closed) {
       // Nobody reads here now, so nobody else would take the error, and it would be reported for ever.
       this.#failed(takeError(this.#socket), 'recvmmsg');
+    } else if (events & EPOLLHUP) {
+      // The other end of a connection is closed: that too is reported for ever. What it sent before is still there.
+      if (!hasInput(this.#socket)) this.lose();
+      else {
+        this.#watch?.close();
+        this.#watch = undefined;
+      }
     }
     return PURE;
   }
@@ -116,9 +131,11 @@ export class DatagramPlug extends PlugBase implements Plug {
         return;
       }
       let count = 0;
-      for (let i = 0; i < n; i++) {
+      let empty = false;
+      for (let i = 0; i < n && !empty; i++) {
         const length = this.#receiver.length(i) - header;
-        if (length < FRAME_MIN) this.drops.runt++;
+        if (length === -header && this.#onEmpty !== undefined) empty = true;
+        else if (length < FRAME_MIN) this.drops.runt++;
         else if (length > FRAME_MAX) this.drops.oversize++;
         else {
           // Frames keep the slot they were received in; one that is left out is closed up by moving those after it.
@@ -131,7 +148,8 @@ export class DatagramPlug extends PlugBase implements Plug {
       if (header > 0) burst.readOffloads();
       if (count > 0) sink(burst);
       if (header > 0) burst.clearOffloads();
-      if (n < BURST_SIZE) return;
+      if (empty) this.#onEmpty?.();
+      if (empty || n < BURST_SIZE) return;
     }
   }
 
@@ -148,6 +166,10 @@ export class DatagramPlug extends PlugBase implements Plug {
       const view = views[k];
       if (length[view] > maxFrame) {
         this.drops.oversize++;
+        continue;
+      }
+      if (length[view] < FRAME_MIN) {
+        this.drops.runt++;
         continue;
       }
       sending[n] = view;
@@ -180,6 +202,7 @@ export class DatagramPlug extends PlugBase implements Plug {
 
   #enqueue(frames: Burst, view: number): void {
     if (frames.length[view] > this.maxFrame) this.drops.oversize++;
+    else if (frames.length[view] < FRAME_MIN) this.drops.runt++;
     else if (!this.#queue.push(frames, view)) this.drops.full++;
   }
 
@@ -194,6 +217,22 @@ export class DatagramPlug extends PlugBase implements Plug {
     }
     this.listen();
     this.drained();
+  }
+
+  /**
+   * A switch that learns of its client's end throws away what the client sent before: so its last frames are waited for.
+   * The kernel has no event for this, but tells how much is unread.
+   */
+  async settled(ms: number): Promise<void> {
+    const end = performance.now() + ms;
+    while (!this.closed && unreadBytes(this.#socket) > 0 && performance.now() < end) {
+      await new Promise((done) => setTimeout(done, 1));
+    }
+  }
+
+  /** Hands on what has arrived and was not read yet, up to a bound: for the owner who is about to close. */
+  receiveRest(): void {
+    for (let turn = 0; turn < REST_TURNS && this.wanted && hasInput(this.#socket); turn++) this.#receive();
   }
 
   #isGone(errno: number): boolean {

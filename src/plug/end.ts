@@ -33,7 +33,8 @@ export class End extends EventEmitter<EndEvents> implements AsyncIterable<Buffer
   readonly #outgoing = new Burst();
   #flushing = false;
   readonly #arrived: Buffer[] = [];
-  #waiting: (() => void) | undefined;
+  /** Wakes the iterators that wait for a frame. */
+  readonly #waiting: (() => void)[] = [];
   #iterating = 0;
   #error: VdeError | undefined;
   #closed = false;
@@ -116,11 +117,15 @@ export class End extends EventEmitter<EndEvents> implements AsyncIterable<Buffer
       }
       if (this.#arrived.length === 0) return;
       if (this.#arrived.length > LAG_MAX) this.#plug.receiving = false;
-      this.#waiting?.();
+      this.#wake();
     };
   }
 
-  /** The frames as they arrive. Ends when the end is closed; throws if it was lost with an error. */
+  #wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  /** The frames as they arrive; with several iterators, each goes to one of them. Ends when the end is closed; throws if it was lost with an error. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, void, void> {
     this.#iterating++;
     this.#listen();
@@ -135,7 +140,7 @@ export class End extends EventEmitter<EndEvents> implements AsyncIterable<Buffer
           return;
         } else {
           await new Promise<void>((done) => {
-            this.#waiting = done;
+            this.#waiting.push(done);
           });
         }
       }
@@ -160,7 +165,7 @@ export class End extends EventEmitter<EndEvents> implements AsyncIterable<Buffer
     this.#closed = true;
     this.#error = error;
     this.emit('close', error);
-    this.#waiting?.();
+    this.#wake();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

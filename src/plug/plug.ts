@@ -59,6 +59,8 @@ export interface Plug {
   readonly backlogged: boolean;
   /** Called when the last waiting frame has gone. */
   onDrained: (() => void) | undefined;
+  /** Resolves when the peer has read what was sent, after `ms` at the latest. Absent where nobody could tell. */
+  settled?(ms: number): Promise<void>;
 }
 
 /** Fresh drop counters. */

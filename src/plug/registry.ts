@@ -5,6 +5,7 @@ import { nearestName } from '../sys/nearest.js';
 import { shownLocator } from './locator.js';
 import { nullScheme } from './null.js';
 import type { Plug } from './plug.js';
+import { ptpScheme } from './ptp.js';
 import { resolveLocator } from './resolve.js';
 import type { OpenOptions, Scheme } from './scheme.js';
 import { tapScheme } from './tap.js';
@@ -23,7 +24,7 @@ export function registerScheme(scheme: Scheme): void {
   schemes.set(scheme.name, scheme);
 }
 
-for (const scheme of [vdeScheme, tapScheme, nullScheme]) registerScheme(scheme);
+for (const scheme of [vdeScheme, tapScheme, nullScheme, ptpScheme]) registerScheme(scheme);
 
 /** All schemes, by name. */
 export function listSchemes(): Scheme[] {

@@ -18,7 +18,7 @@ import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { isInterfaceUp, openTap, setTapOffloads, TAP_OFFLOADS } from '../sys/tap.js';
 import { PlugBase } from './base.js';
-import type { Adoptable, Plug } from './plug.js';
+import type { Adoptable, Drops, Plug } from './plug.js';
 import type { Scheme } from './scheme.js';
 
 const EAGAIN = errnoNumber('EAGAIN');
@@ -59,6 +59,8 @@ export interface TapPlugOptions {
   offloads?: boolean;
   /** Whether this process made the tap what it is, and leaves it as it was. */
   owner?: boolean;
+  /** Counters to use in place of its own. */
+  drops?: Drops;
 }
 
 /** See the head of this file. */
@@ -81,7 +83,7 @@ export class TapPlug extends PlugBase implements Plug {
     readonly name: string,
     options: TapPlugOptions = {},
   ) {
-    super();
+    super(options.drops);
     this.#tap = tap;
     this.interfaceName = options.interfaceName;
     this.takesOffloads = options.offloads ?? false;
@@ -172,6 +174,10 @@ export class TapPlug extends PlugBase implements Plug {
 
   #write(frames: Burst, view: number): void {
     const { iovLow, iovHigh, pieces, length } = frames;
+    if (length[view] > FRAME_MAX) {
+      this.drops.oversize++;
+      return;
+    }
     const header = this.takesOffloads ? VIRTIO_NET_HDR.size : 0;
     const n = this.takesOffloads
       ? writeGatheredNow(this.#tap.fd, frames.withOffloadHeader(view), pieces[view] + 1)

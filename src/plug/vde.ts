@@ -28,11 +28,12 @@ import {
   tryReceive,
   unlinkQuietly,
 } from '../sys/socket.js';
-import { groupId, userName } from '../sys/users.js';
+import { userName } from '../sys/users.js';
 import { PlugBase } from './base.js';
 import { type DatagramOptions, DatagramPlug } from './datagram.js';
 import { composePath, parsePath } from './locator.js';
-import { type ParamSpec, paramError, readParams } from './params.js';
+import { type ParamSpec, readParams } from './params.js';
+import { groupNumber } from './permissions.js';
 import type { Plug } from './plug.js';
 import type { ResolvedLocator } from './resolve.js';
 import type { OpenOptions, Scheme } from './scheme.js';
@@ -83,16 +84,8 @@ function readTarget({ body, bodyAt, text }: ResolvedLocator, options: OpenOption
     port: numeric ? Number(port) : options.port,
     portGroup: port !== undefined && port !== '' && !numeric ? port : undefined,
     group: gid === undefined ? undefined : groupNumber(gid, text),
-    mode: (mode || options.mode) ?? DEFAULT_MODE,
+    mode: mode || options.mode || DEFAULT_MODE,
   };
-}
-
-function groupNumber(group: string | number, locator: string): number {
-  if (typeof group === 'number') return group;
-  if (group === '') return process.getegid?.() ?? 0;
-  const gid = groupId(group) ?? (/^\d+$/.test(group) ? Number(group) : undefined);
-  if (gid === undefined) throw paramError(locator, { name: 'group' }, `no group called ${group}`);
-  return gid;
 }
 
 /** Connects to the switch's control socket. */

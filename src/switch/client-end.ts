@@ -8,6 +8,7 @@
 
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { FRAME_MAX } from '../frame/burst.js';
+import { adopt } from '../plug/adoption.js';
 import { DatagramPlug } from '../plug/datagram.js';
 import type { Plug } from '../plug/plug.js';
 import type { Request } from '../plug/vde-protocol.js';
@@ -16,7 +17,6 @@ import { callError, fromNodeError, VdeError } from '../sys/errors.js';
 import { SOCKADDR_UN } from '../sys/layout.js';
 import { Memory } from '../sys/memory.js';
 import { AF_UNIX, type Credentials, SOCK_DGRAM, socket, tryConnectRaw, tryConnectUnix } from '../sys/socket.js';
-import { adopt } from './adoption.js';
 
 /** Longest frame for a client of the C library, which would cut a longer one: libvdeplug's buffer. */
 const C_FRAME_MAX = 9234;

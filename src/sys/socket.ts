@@ -32,6 +32,7 @@ export const SO_RCVBUFFORCE = 33;
 export const SO_DOMAIN = 39;
 export const SO_PEERGROUPS = 59;
 
+export const MSG_PEEK = 0x2;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
 export const MSG_NOSIGNAL = 0x4000;
@@ -67,6 +68,10 @@ const recvCall = native<(fd: number, buffer: number, length: number, flags: numb
 const sendCall = native<(fd: number, buffer: number, length: number, flags: number) => number>(
   'long send(int fd, size_t buffer, size_t length, int flags)',
 );
+const ioctl = native<(fd: number, request: number, argument: number) => number>(
+  'int ioctl(int fd, unsigned long request, size_t argument)',
+);
+const SIOCOUTQ = 0x5411;
 const shutdownCall = native<(fd: number, how: number) => number>('int shutdown(int fd, int how)');
 
 const scratch = new Memory(SOCKADDR_UN.size + 16);
@@ -161,6 +166,16 @@ export function tryAccept(listener: Descriptor): Descriptor | number {
 export function tryReceive(socket: Descriptor, memory: Memory, flags = 0): number {
   const n = recvCall(socket.fd, memory.address, memory.size, flags | MSG_DONTWAIT);
   return n < 0 ? -errno() : n;
+}
+
+/** Whether a message or bytes wait to be received; the end of a connection is nothing. */
+export function hasInput(socket: Descriptor): boolean {
+  return recvCall(socket.fd, option.address, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/** Bytes of kernel memory in what was sent over an AF_UNIX socket and the other end has not read yet (SIOCOUTQ); 0 if unknown. */
+export function unreadBytes(socket: Descriptor): number {
+  return ioctl(socket.fd, SIOCOUTQ, option.address) < 0 ? 0 : option.view.getInt32(0, true);
 }
 
 /** Sends `length` bytes of `memory`. Returns the bytes taken, or minus the errno. */

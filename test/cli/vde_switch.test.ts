@@ -287,6 +287,8 @@ test("after kill -9 the next start cleans up, and what is not a switch's stays",
   assert.ok(readdirSync(dir).some((name) => name.startsWith('001.')));
   writeFileSync(join(dir, 'notes.txt'), 'mine');
   const { process: second } = await startSwitch(t, 'ours', ['-s', dir]);
+  second.stdin.write('ds/showinfo\n');
+  await second.waitFor('1000 Success');
   assert.deepEqual(readdirSync(dir).sort(), ['ctl', 'notes.txt']);
   await greet(await openEnd(t, dir), await openEnd(t, dir));
   second.kill();

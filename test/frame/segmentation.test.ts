@@ -192,6 +192,10 @@ test('lies about lengths, types and sizes are refused and counted', () => {
   refused(patched(tcp6, NETWORK + 4, 0xff, 0xff), 'IPv6 length beyond the frame');
   refused(patched(tcp6, NETWORK + 6, 44), 'IPv6 fragment');
   refused(patched(tcp6, NETWORK + 6, 0), 'extension header that is none');
+  const extended = writeSuperFrame(value({ ip: IPV6, extensions: 2 }), 1000);
+  refused(patched(extended, NETWORK + 40, 0), 'hop-by-hop options that are not first');
+  refused(patched(extended, NETWORK + 4, 0, 12), 'IPv6 length within an extension header');
+  refused(patched(tcp4, NETWORK, 0x4f, 0, 0, 40), 'IPv4 options beyond the length');
   refused(patched(tcp4, 10 + 12, 8, 6), 'ARP');
   refused(tcp4.slice(0, 23), 'no whole Ethernet header');
   refused(patched(tcp4, 10 + 12, 0x81, 0, 0, 0, 0x81, 0).slice(0, 10 + 18), 'nothing behind the tags');
@@ -209,6 +213,9 @@ test('no frame becomes more than a bounded number, or keeps more than a bounded 
   refused(patched(long, NETWORK + 41, 70), 'an extension header of 568 octets');
   const tags = Array.from({ length: 8 }, () => ({ tpid: 0x8100, pcp: 0, dei: false, vid: 5 }) as const);
   assert.equal(segments(writeSuperFrame(value({ tags }), 1000)).length, 5);
+  const one = writeSuperFrame(value({ tags }), 1000);
+  const ninth = Uint8Array.of(...one.slice(0, 22), ...hex('81000001'), ...one.slice(22));
+  refused(ninth, 'nine tags');
 });
 
 test('places outside the bytes are refused', () => {

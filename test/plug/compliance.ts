@@ -205,31 +205,34 @@ export function complianceSuite({ name, openPair, maxFrame, supports = {}, skip 
       arrived.assertFrames(frames);
     });
 
-    check('a peer that does not read costs frames, never time; what is lost is counted, and order is kept', async (pair) => {
-      const { a, b } = pair;
-      const arrived = new Collector(b);
-      b.receiving = false;
-      const begin = performance.now();
-      const burst = new Burst();
-      for (let sent = 0; sent < FLOOD; sent += burst.count) {
-        burst.count = 0;
-        for (let i = 0; i < BURST_SIZE && sent + i < FLOOD; i++) burst.add(frame(60, sent + i));
-        a.send(burst, ALL_VIEWS, burst.count);
-        if (sent % 1024 === 0) await immediate();
-      }
-      assert.ok(performance.now() - begin < 20_000, 'send has waited');
-      b.receiving = true;
-      const dropped = (): number => totalDrops(a.drops) + totalDrops(b.drops) + (pair.droppedBetween?.() ?? 0);
-      if (counted) await arrived.until(() => arrived.frames.length + dropped() === FLOOD);
-      else await arrived.quiet();
-      const order = arrived.frames.map(sequence);
-      assert.ok(order.length > 100, `only ${order.length} arrived`);
-      for (let i = 1; i < order.length; i++) assert.ok(order[i] > order[i - 1], `${order[i]} after ${order[i - 1]}`);
-      const { length } = arrived.frames;
-      sendAll(a, [frame(60, FLOOD)]);
-      await arrived.count(length + 1);
-      assert.equal(sequence(arrived.frames[length]), FLOOD);
-    });
+    check(
+      'a peer that does not read costs frames, never time; what is lost is counted, and order is kept',
+      async (pair) => {
+        const { a, b } = pair;
+        const arrived = new Collector(b);
+        b.receiving = false;
+        const begin = performance.now();
+        const burst = new Burst();
+        for (let sent = 0; sent < FLOOD; sent += burst.count) {
+          burst.count = 0;
+          for (let i = 0; i < BURST_SIZE && sent + i < FLOOD; i++) burst.add(frame(60, sent + i));
+          a.send(burst, ALL_VIEWS, burst.count);
+          if (sent % 1024 === 0) await immediate();
+        }
+        assert.ok(performance.now() - begin < 20_000, 'send has waited');
+        b.receiving = true;
+        const dropped = (): number => totalDrops(a.drops) + totalDrops(b.drops) + (pair.droppedBetween?.() ?? 0);
+        if (counted) await arrived.until(() => arrived.frames.length + dropped() === FLOOD);
+        else await arrived.quiet();
+        const order = arrived.frames.map(sequence);
+        assert.ok(order.length > 100, `only ${order.length} arrived`);
+        for (let i = 1; i < order.length; i++) assert.ok(order[i] > order[i - 1], `${order[i]} after ${order[i - 1]}`);
+        const { length } = arrived.frames;
+        sendAll(a, [frame(60, FLOOD)]);
+        await arrived.count(length + 1);
+        assert.equal(sequence(arrived.frames[length]), FLOOD);
+      },
+    );
 
     check('onDrained is called when the waiting frames have gone', async ({ a, b }) => {
       if (!backlog) return;
@@ -237,7 +240,10 @@ export function complianceSuite({ name, openPair, maxFrame, supports = {}, skip 
       b.receiving = false;
       let sent = 0;
       while (!a.backlogged && sent < FLOOD) {
-        sendAll(a, Array.from({ length: 64 }, () => frame(1000, sent++)));
+        sendAll(
+          a,
+          Array.from({ length: 64 }, () => frame(1000, sent++)),
+        );
         await immediate();
       }
       assert.ok(a.backlogged, `not backlogged after ${sent} frames`);

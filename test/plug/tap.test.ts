@@ -21,7 +21,7 @@ test('a tap is a plug', async (t) => {
 });
 
 test('a name that cannot be an interface’s is refused before the kernel is asked', async () => {
-  for (const name of ['sixteen-letters-', 'a b', 'a%2Fb'.replace('%2F', '\t')]) {
+  for (const name of ['sixteen-letters-', 'a b', 'a/b']) {
     await assert.rejects(openPlug(`tap://${name}`), { name: 'VdeError', code: 'EINVAL' });
   }
 });

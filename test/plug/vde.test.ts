@@ -156,7 +156,7 @@ test('wrong parameters are named', async (t) => {
     code: 'EINVAL',
     message: /no group called no-such-group/,
   });
-  await assert.rejects(openPlug(`vde://${own.directory}[port=../etc]`), { code: 'EINVAL', message: /port group/ });
+  await assert.rejects(openPlug(`vde://${own.directory}[port=..]`), { code: 'EINVAL', message: /port group/ });
 });
 
 test('a directory that cannot be written is no obstacle', async (t) => {

@@ -61,9 +61,14 @@ export async function startSwitch(
   return { dir, process };
 }
 
-/** Resolves when exactly `count` clients have a port of the switch in `dir`: each has a data socket there. */
+/** Resolves when exactly `count` clients have a port of the switch in `dir`, and have done with asking for it. */
 export function waitForClients(dir: string, count: number): Promise<void> {
-  return waitUntil(join(dir, 'ctl'), `${count} clients`, () => clients(dir).length === count);
+  return waitUntil(join(dir, 'ctl'), `${count} clients`, () => clients(dir).length === count && !asking(dir));
+}
+
+/** Whether a client is still asking: it removes its own socket when it has its answer. */
+function asking(dir: string): boolean {
+  return readdirSync(dir).some((name) => /^\.\d+-\d+$/.test(name));
 }
 
 /** The data sockets that a switch has for its clients. */
@@ -190,7 +195,9 @@ export async function plugStream(
   const before = new Set(clients(dir));
   const plug = start(t, command(make, 'vde_plug'), [...(options.args ?? []), `vde://${dir}`], options.start);
   const stream = new FrameStream(plug);
-  await waitUntil(join(dir, 'ctl'), 'client', () => clients(dir).some((name) => !before.has(name)));
+  await waitUntil(join(dir, 'ctl'), 'client', () => {
+    return clients(dir).some((name) => !before.has(name)) && !asking(dir);
+  });
   return stream;
 }
 

@@ -23,13 +23,17 @@ const memory = new Memory(64);
 
 function pair(t: TestContext): [Descriptor, Descriptor] {
   const ends = socketPair(SOCK_STREAM, 'peer');
-  t.after(() => ends.forEach((end) => end.close()));
+  t.after(() => {
+    for (const end of ends) end.close();
+  });
   return ends;
 }
 
 function nulls(t: TestContext, count: number): Descriptor[] {
   const all = Array.from({ length: count }, () => new Descriptor(openSync('/dev/null', 'r'), 'null'));
-  t.after(() => all.forEach((one) => one.close()));
+  t.after(() => {
+    for (const one of all) one.close();
+  });
   return all;
 }
 
@@ -145,17 +149,11 @@ test('a process at its limit of descriptors gets what fits, and none is lost tra
     let free = 0;
     try { for (;;) { openSync('/dev/null'); free++; } } catch {}
     console.log(JSON.stringify([length, descriptors.length, truncated, free]));`;
-  const { stdout, stderr } = await run('sh', [
-    '-c',
-    'ulimit -n 100; exec "$@"',
+  const { stdout, stderr } = await run(
     'sh',
-    process.execPath,
-    '--import',
-    'tsx',
-    '--input-type=module',
-    '-e',
-    program,
-  ], { cwd: root });
+    ['-c', 'ulimit -n 100; exec "$@"', 'sh', process.execPath, '--import', 'tsx', '--input-type=module', '-e', program],
+    { cwd: root },
+  );
   assert.equal(stdout.trim(), '[1,3,true,3]', stderr);
 });
 

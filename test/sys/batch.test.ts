@@ -45,7 +45,9 @@ function text(slab: Memory, vector: ReceiveVector, i: number): string {
 
 function pair(t: TestContext): [Descriptor, Descriptor] {
   const ends = socketPair(SOCK_DGRAM, 'pair');
-  t.after(() => ends.forEach((end) => end.close()));
+  t.after(() => {
+    for (const end of ends) end.close();
+  });
   setSendBuffer(ends[0], 1 << 20);
   return ends;
 }
@@ -116,7 +118,9 @@ test('a full peer takes what fits, then EAGAIN; a closed one is an errno', (t) =
 
 test('each datagram may have a destination of its own, and tells where it came from', async (t) => {
   const sockets = [0, 1, 2].map(() => udpSocket(AF_INET, 'udp'));
-  t.after(() => sockets.forEach((one) => one.close()));
+  t.after(() => {
+    for (const one of sockets) one.close();
+  });
   for (const one of sockets) bindInet(one, { address: '127.0.0.1', port: 0 });
   const [hub, ...peers] = sockets;
   const places = sockets.map((one) => localAddress(one.fd) as InetAddress);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { sendWithDescriptors, receiveWithDescriptors } from '../../src/sys/ancillary.js';
+import { receiveWithDescriptors, sendWithDescriptors } from '../../src/sys/ancillary.js';
 import { Descriptor, isOpen } from '../../src/sys/descriptor.js';
 import { Epoll } from '../../src/sys/epoll.js';
 import { EventFd } from '../../src/sys/eventfd.js';

@@ -38,7 +38,9 @@ const recvmsg = native<(fd: number, header: number, flags: number) => number>(
 const MSG_TRUNC = 0x20;
 
 function owned<T extends { close(): void }>(t: TestContext, ...all: T[]): T[] {
-  t.after(() => all.forEach((one) => one.close()));
+  t.after(() => {
+    for (const one of all) one.close();
+  });
   return all;
 }
 
@@ -53,7 +55,7 @@ test('epoll_event: tags and events of several descriptors come back as they were
   const [epoll] = owned(t, new Epoll());
   const tags = [0xdead_beef, 0, 0xffff_fffe, 7];
   const events = [EPOLLOUT, EPOLLOUT, EPOLLIN, EPOLLIN | EPOLLOUT];
-  ends.forEach((end, i) => epoll.add(end.fd, events[i], tags[i]));
+  for (const [i, end] of ends.entries()) epoll.add(end.fd, events[i], tags[i]);
   const ready = new Map(Array.from({ length: epoll.wait(0) }, (_, i) => [epoll.tag(i), epoll.events(i)]));
   assert.deepEqual(
     ready,
@@ -205,13 +207,16 @@ test('virtio_net_hdr: the kernel fills it in as the standard says, and obeys it'
   const { stdout, stderr } = await inside.exec(process.execPath, args, { cwd: root, timeout: 10_000 });
   const lines = stdout.trim().split('\n');
   assert.equal(lines.length, 4, stderr);
-  assert.deepEqual(lines.map((line) => JSON.parse(line)), [
-    { tap: true, offloadHeader: 10 },
-    // The UDP header is at 14 + 20 bytes, its checksum at byte 6 of it, and still to be computed.
-    { n: 142, flags: 1, gso: 0, size: 0, start: 34, offset: 6 },
-    // VIRTIO_NET_HDR_GSO_UDP_L4.
-    { n: 492, flags: 1, gso: 5, size: 100, start: 34, offset: 6 },
-    // A checksum outside of the frame is refused: EINVAL.
-    [502, -22],
-  ]);
+  assert.deepEqual(
+    lines.map((line) => JSON.parse(line)),
+    [
+      { tap: true, offloadHeader: 10 },
+      // The UDP header is at 14 + 20 bytes, its checksum at byte 6 of it, and still to be computed.
+      { n: 142, flags: 1, gso: 0, size: 0, start: 34, offset: 6 },
+      // VIRTIO_NET_HDR_GSO_UDP_L4.
+      { n: 492, flags: 1, gso: 5, size: 100, start: 34, offset: 6 },
+      // A checksum outside of the frame is refused: EINVAL.
+      [502, -22],
+    ],
+  );
 });

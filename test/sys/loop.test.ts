@@ -18,7 +18,9 @@ const byte = new Memory(8);
 
 function pair(t: TestContext): [Descriptor, Descriptor] {
   const ends = socketPair(SOCK_STREAM, 'pair');
-  cleanup(t, () => ends.forEach((end) => end.close()));
+  cleanup(t, () => {
+    for (const end of ends) end.close();
+  });
   return ends;
 }
 
@@ -42,7 +44,9 @@ function flood(t: TestContext, each: () => void = () => {}): { count: () => numb
     }),
   );
   trySend(ends[0], byte, 1);
-  const stop = (): void => watches.forEach((watch) => watch.close());
+  const stop = (): void => {
+    for (const watch of watches) watch.close();
+  };
   cleanup(t, stop);
   return { count: () => count, stop };
 }

@@ -61,7 +61,7 @@ test('memory that could be shrunk, is too large, or is no memory is refused, and
   const copy = shared.descriptor.duplicate();
   assert.throws(() => SharedMemory.open(copy, 4096), { code: 'EINVAL', message: /1048576 bytes, 1 to 4096 allowed/ });
   assert.ok(copy.closed);
-  assert.throws(() => SharedMemory.open(new Descriptor(openSync('/dev/null'), 'null'), 4096), { code: 'EINVAL' });
+  assert.throws(() => SharedMemory.open(new Descriptor(openSync('/dev/null', 'r'), 'null'), 4096), { code: 'EINVAL' });
 });
 
 test('memory that nobody references any more is unmapped', async () => {
