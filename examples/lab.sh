@@ -11,21 +11,22 @@ export no_proxy='*' # for curl: a proxy of the host is of no use in a lab
 LAB=$(mktemp -d)
 cd "$LAB"
 
-# With job control, each `&` starts a process group, which can be ended as a whole; in 2 seconds, or by force.
+# With job control, each `&` starts a process group, which can be ended as a whole. What was started last ends first,
+# so that no switch vanishes under a namespace.
 set -m
 clean_up() {
-  local status=$? job tries
+  local status=$? groups group
   trap '' EXIT HUP INT TERM
-  [ "$status" = 0 ] || tail -n 5 ./*.log 2> /dev/null || true
+  [ "$status" = 0 ] || tail -q -n 5 ./*.log 2> /dev/null || true
   exec 2> /dev/null # bash would tell of each job's end
-  for job in $(jobs -p); do kill -TERM -- "-$job" || true; done
-  for job in $(jobs -p); do
-    tries=40
-    while kill -0 -- "-$job"; do
-      sleep 0.05
-      [ $((tries -= 1)) -gt 0 ] || kill -KILL -- "-$job" || true
-    done
+  groups=$(jobs -p | tac)
+  (sleep 3 && for group in $groups; do kill -KILL -- "-$group"; done) & # those who do not listen
+  for group in $groups; do
+    kill -TERM -- "-$group" || true
+    wait "$group" || true
+    kill -KILL -- "-$group" || true # what the leader has left
   done
+  kill -KILL -- "-$!" || true
   rm -rf "$LAB"
   exit "$status"
 }

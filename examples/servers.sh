@@ -46,4 +46,11 @@ at client 'ip link set vde0 up
 at client 'cat /etc/resolv.conf
   getent hosts www.lab
   curl -sS --max-time 5 http://www.lab/'
+
+# vdens can also do all that by itself.
+namespace another --dhcp "vde://$LAB/sw"
+at another 'ip -br -4 addr show vde0
+  cat /etc/resolv.conf
+  curl -sS --max-time 5 http://www.lab/'
+
 at server 'cat leases'

@@ -9,8 +9,10 @@ at sender 'ip addr add 10.0.0.1/24 dev vde0
   ip link set vde0 up'
 at receiver 'ip addr add 10.0.0.2/24 dev vde0
   ip link set vde0 up
-  iperf3 --server --forceflush > server.log 2>&1 &'
-wait_until grep -q listening server.log
+  iperf3 --server --forceflush > one.log 2>&1 &
+  iperf3 --server --forceflush --port 5202 > two.log 2>&1 &'
+wait_until grep -q listening one.log
+wait_until grep -q listening two.log
 
 # Mbit/s, as the receiver counted them.
 rate() {
@@ -23,7 +25,7 @@ at sender 'iperf3 --client 10.0.0.2 --time 1 --format m > free.log
 # 20 Mbit/s; bursts of up to 64 kB may go at once; what would wait for longer than 50 ms is dropped.
 at sender 'tc qdisc add dev vde0 root tbf rate 20mbit burst 64kb latency 50ms
   tc qdisc show dev vde0
-  iperf3 --client 10.0.0.2 --time 2 --format m > shaped.log
+  iperf3 --client 10.0.0.2 --port 5202 --time 2 --format m > shaped.log
   tail -n 4 shaped.log'
 
 echo "unshaped $(rate free.log) Mbit/s, shaped $(rate shaped.log) Mbit/s"

@@ -23,7 +23,10 @@ at alice 'ping -c 3 -i 0.2 10.0.0.11
   ping -c 3 -i 0.2 fd00::11
   ip neigh'
 
-at bob 'iperf3 --server --forceflush > server.log 2>&1 &'
-wait_until grep -q listening server.log
+# One server per measurement: it may take a moment until one is free again.
+at bob 'iperf3 --server --forceflush > one.log 2>&1 &
+  iperf3 --server --forceflush --port 5202 > two.log 2>&1 &'
+wait_until grep -q listening one.log
+wait_until grep -q listening two.log
 at alice 'iperf3 --client 10.0.0.11 --time 1
-  iperf3 --client fd00::11 --time 1'
+  iperf3 --client fd00::11 --port 5202 --time 1'

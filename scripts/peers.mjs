@@ -13,6 +13,7 @@ const PACKAGES = [
   ...['libvdeplug-agno', 'libvdeplug-pcap', 'libvdeplug-slirp', 'libvdeplug-vdesl', 'libvdeplug-dev'],
   ...['qemu-system-x86', 'busybox-static', 'iperf3', 'tshark', 'socat'],
   ...['iproute2', 'iputils-ping', 'util-linux', 'ethtool'],
+  ...['nftables', 'iptables', 'dnsmasq-base', 'curl'],
 ];
 
 /** Gets what is missing; returns one sentence for each thing that could not be had. */

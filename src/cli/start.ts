@@ -1,6 +1,9 @@
 /**
- * `vde start`, which `npm start` runs: a network to see and use. On a terminal it is a switch with its console and the
- * lines that plug things into it; without one it shows by itself that frames flow, and ends.
+ * `vde start`, which `npm start` runs: a network to see and use. It is a switch and a second host; on a terminal the user
+ * gets a shell in a host of her own beside it, without one that host tries out the network by itself, and ends.
+ *
+ * Where there can be no network namespaces, the switch is shown alone: with its console on a terminal, else by two ends
+ * that exchange frames.
  */
 
 import { tmpdir } from 'node:os';
@@ -14,6 +17,7 @@ import { vdeLocator } from '../plug/vde.js';
 import { SwitchService } from '../switch/service.js';
 import { VdeError } from '../sys/errors.js';
 import { complain, onSignals } from './command.js';
+import { Lan } from './lan.js';
 import { version } from './version.js';
 
 /** Frames that the demonstration sends each way. */
@@ -32,12 +36,53 @@ export interface StartOptions {
 /** Runs the network until its user or the demonstration ends it. Returns the exit status. */
 export async function start({ directory, interactive }: StartOptions): Promise<number> {
   const service = directory === undefined ? openSomewhere() : openService(directory);
-  onSignals(() => service.close());
-  try {
-    return interactive ? await serve(service) : await demonstrate(service);
-  } finally {
+  const lan = new Lan(service.directory);
+  const close = async () => {
+    await lan.close();
     service.close();
+  };
+  onSignals(close);
+  try {
+    try {
+      await lan.startNeighbour();
+    } catch (error) {
+      if (!(error instanceof VdeError)) throw error;
+      say(`No network namespaces here: ${error.reason}\nSo this is the switch alone.\n`);
+      return interactive ? await serve(service) : await demonstrate(service);
+    }
+    return interactive ? await enter(service, lan) : await tryOut(service, lan);
+  } finally {
+    await close();
   }
+}
+
+/** A shell in a host on the network. */
+async function enter({ directory }: SwitchService, lan: Lan): Promise<number> {
+  say(`A virtual LAN: a switch in ${directory}, a neighbour, and you in a network namespace of your own.
+
+  ping ${lan.neighbourAddress}                the neighbour${lan.hasIperf ? `\n  iperf3 -c ${lan.neighbourAddress}           how fast it is` : ''}
+  ip addr                      your interface is vde0
+
+More can plug in from other terminals:
+
+${plugLines(directory)}
+Ctrl-D ends the network.
+`);
+  return lan.shell();
+}
+
+/** What a user would try first, and what came of it. */
+async function tryOut(service: SwitchService, lan: Lan): Promise<number> {
+  say(`switch     ${service.directory} is up (no terminal: a demonstration)
+neighbour  ${lan.neighbourAddress}, a network namespace
+lab        ${lan.hostAddress}, another one, tries it out:\n`);
+  const { output, status } = await lan.tryOut();
+  const lines = output.split('\n');
+  const told = lines.filter((line) => /packets transmitted|^rtt|sender|receiver/.test(line));
+  say(told.map((line) => `  ${line}`).join('\n'));
+  if (!lan.hasIperf) say('  (iperf3 is not installed: no throughput)');
+  showTables(service);
+  return status;
 }
 
 function openService(directory: string): SwitchService {
@@ -60,16 +105,20 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** Lines that plug things into a switch. */
+function plugLines(directory: string): string {
+  return `  bin/vdens --ip 10.0.0.3/24 vde://${directory}             another host
+  bin/vde_plug ${directory} tap://tap0                      a tap interface of the kernel
+  bin/dpipe bin/vde_plug ${directory} = ssh HOST vde_plug    a switch on another machine
+  qemu-system-x86_64 ... -nic vde,sock=${directory}         a virtual machine
+`;
+}
+
 async function serve(service: SwitchService): Promise<number> {
   const { directory } = service;
   say(`A switch is running in ${directory}. Plug into it from other terminals:
 
-  bin/vde_plug ${directory} tap://tap0                     a tap interface of the kernel
-  bin/vde_plug ${directory} ${directory}-other               another switch
-  bin/dpipe bin/vde_plug ${directory} = ssh HOST vde_plug   a switch on another machine
-  vdens vde://${directory}                                 a network namespace
-  qemu-system-x86_64 ... -nic vde,sock=${directory}        a virtual machine
-
+${plugLines(directory)}
 Commands: port/print, hash/print, showinfo, help, shutdown. Ctrl-D ends the switch.`);
   return new Promise((done) => {
     const stop = startTerminal(switchCommands(consoleTarget(service, () => finish())), () => finish());
@@ -104,14 +153,19 @@ async function demonstrate(service: SwitchService): Promise<number> {
     `frames   ${total} of ${2 * FRAMES} delivered in ${seconds.toFixed(2)} s: ` +
       `${Math.round(total / seconds)} frames/s, ${((total * FRAME_SIZE * 8) / seconds / 1e9).toFixed(2)} Gbit/s`,
   );
+  showTables(service);
+  alice.close();
+  bob.close();
+  return total === 2 * FRAMES ? 0 : 1;
+}
+
+/** What the console shows of ports and addresses. */
+function showTables(service: SwitchService): void {
   const table = switchCommands(consoleTarget(service, () => {}));
   for (const command of ['port/print', 'hash/print']) {
     say(`\nvde$ ${command}`);
     say((answerLine(table, command) ?? []).slice(1, -2).join('\n'));
   }
-  alice.close();
-  bob.close();
-  return total === 2 * FRAMES ? 0 : 1;
 }
 
 function frame(destination: string, source: string): Buffer {

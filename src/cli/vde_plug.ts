@@ -13,8 +13,10 @@ import type { Plug } from '../plug/plug.js';
 import { listSchemes, openPlug } from '../plug/registry.js';
 import type { OpenOptions } from '../plug/scheme.js';
 import { StreamPlug } from '../plug/stream.js';
+import { registerSwitchSchemes } from '../switch/schemes.js';
 import { VdeError } from '../sys/errors.js';
 import { openSyslog } from '../sys/syslog.js';
+import { isInterfaceUp } from '../sys/tap.js';
 import { groupId, userName } from '../sys/users.js';
 import { complain, onSignals, runCommand } from './command.js';
 import { daemonize } from './daemon.js';
@@ -133,6 +135,7 @@ interface Plan {
 
 /** The launcher's entry point. */
 export function main(): void {
+  registerSwitchSchemes();
   if (isLoginShell()) process.exit(refuseShell());
   void runCommand('vde_plug', vdePlug, { usage: EXIT_USAGE });
 }
@@ -250,13 +253,14 @@ async function vdePlug(args: string[]): Promise<number> {
     const [a, b] = await openBoth(plan, open, session, addresses);
     const log = addresses && journal ? new IpLog((seen) => journal.address(seen), Date.now) : undefined;
     const cable = new Cable(a, b, log && ((burst) => log.look(burst)));
-    warnWhenDown(a);
-    warnWhenDown(b);
+    warnWhenDown(a, b);
+    warnWhenDown(b, a);
     daemon.ready();
     const { lost, error } = await cable.ended;
     const other = lost === a ? b : a;
     await Cable.drain(other, DRAIN_MS);
     if (error !== undefined && error.code !== 'ECONNRESET') complain(error.message);
+    else if (lost.adopted) complainIfDeleted(other);
     return (await session.end()) ?? 0;
   } catch (error) {
     await session.end('SIGTERM');
@@ -266,10 +270,25 @@ async function vdePlug(args: string[]): Promise<number> {
   }
 }
 
-function warnWhenDown(plug: Plug & { onDown?: (() => void) | undefined; interfaceName?: string }): void {
-  if (plug.interfaceName === undefined) return;
+/** An end that has to do with an interface of the kernel's. */
+type InterfacePlug = Plug & { onDown?: (() => void) | undefined; interfaceName?: string };
+
+/**
+ * Says once that frames to an interface are lost because it is DOWN: when the first is, or at once if the other end
+ * serves it, and nobody here will see its frames.
+ */
+function warnWhenDown(plug: InterfacePlug, other: Plug): void {
+  const { name, interfaceName } = plug;
+  if (interfaceName === undefined) return;
   plug.onDown = () =>
-    complain(`${plug.name}: the interface is DOWN, frames to it are dropped (ip link set ${plug.interfaceName} up)`);
+    complain(`${name}: the interface is DOWN, frames to it are dropped (ip link set ${interfaceName} up)`);
+  if (other.adopted && isInterfaceUp(interfaceName) === false) plug.onDown();
+}
+
+/** A switch that serves an interface itself closes the cable when it is deleted; the reason is found here. */
+function complainIfDeleted({ name, interfaceName }: InterfacePlug): void {
+  if (interfaceName === undefined || isInterfaceUp(interfaceName) !== undefined) return;
+  complain(`${name}: interface ${interfaceName} has been deleted`);
 }
 
 /** Opens what the plan names. With the addresses to be logged, every frame must pass here. */
@@ -333,7 +352,11 @@ class Session {
 
   /** Starts a command whose standard streams carry frames. */
   async run(command: string[]): Promise<Plug> {
-    this.#command = await CommandProcess.start(command);
+    try {
+      this.#command = await CommandProcess.start(command);
+    } catch (error) {
+      throw error instanceof VdeError ? new CommandFailure(error.message) : error;
+    }
     return this.#command.plug;
   }
 

@@ -6,20 +6,17 @@
  */
 
 import { sendWithDescriptors } from '../sys/ancillary.js';
-import { Capability, keepOnlyCapabilities } from '../sys/capabilities.js';
 import { Descriptor } from '../sys/descriptor.js';
-import { callError, VdeError } from '../sys/errors.js';
 import { Memory } from '../sys/memory.js';
 import { setHostname, signalOnParentDeath } from '../sys/namespace.js';
-import { dup2, execvp, setCloseOnExec } from '../sys/process.js';
+import { dup2, setCloseOnExec } from '../sys/process.js';
 import { tryReceive } from '../sys/socket.js';
 import { openTap, setTapOffloads, TAP_OFFLOADS } from '../sys/tap.js';
 import { exitNow, waitReadable } from '../sys/wait.js';
+import { become, failureStatus } from './inside.js';
 import { ipBatch } from './interfaces.js';
 import { CHANNEL, ERROR_OUTPUT, type FromHelper, failure, MESSAGE_MAX, type Plan, type ToHelper } from './message.js';
 
-const NOT_FOUND = 127;
-const NOT_EXECUTABLE = 126;
 const FAILED = 1;
 
 const channel = new Descriptor(CHANNEL, 'vdens');
@@ -51,25 +48,11 @@ async function setUp(plan: Plan): Promise<void> {
   if (plan.hostname !== undefined) setHostname(plan.hostname);
   const lines = ipBatch(plan.interfaces, plan.loopback);
   if (lines.length > 0) (await import('./ip.js')).runIp(lines);
-  if (plan.dhcp) (await import('./ip.js')).startAgent(plan.interfaces.filter(({ dhcp }) => dhcp).map(({ name }) => name));
-}
-
-/** Becomes the command. */
-function become([file, ...args]: string[], plan: Plan): never {
-  const { netAdmin, netRaw, netBindService, netBroadcast, sysAdmin } = Capability;
-  const kept = [netBindService, netBroadcast, netAdmin, netRaw];
-  keepOnlyCapabilities(plan.sysadmin ? [...kept, sysAdmin] : kept);
-  try {
-    execvp(file, [file, ...args]);
-  } catch (error) {
-    const errno = error instanceof VdeError ? (error.errno ?? 0) : 0;
-    throw callError('execve', errno, file, 'the command cannot be run');
+  if (plan.dhcp) {
+    const names = plan.interfaces.filter(({ dhcp }) => dhcp).map(({ name }) => name);
+    const resolv = plan.resolv !== undefined && 'writable' in plan.resolv;
+    (await import('./ip.js')).startAgent(names, resolv);
   }
-}
-
-function statusOf(error: unknown): number {
-  if (!(error instanceof VdeError) || error.call !== 'execve') return FAILED;
-  return error.code === 'ENOENT' ? NOT_FOUND : NOT_EXECUTABLE;
 }
 
 async function main(command: string[]): Promise<void> {
@@ -86,9 +69,9 @@ async function main(command: string[]): Promise<void> {
     makeTaps(plan);
     await setUp(plan);
     tell({ ready: true });
-    if ('go' in hear()) become(command, plan);
+    if ('go' in hear()) become(command, plan.sysadmin);
   } catch (error) {
-    tell(failure(error, statusOf(error)));
+    tell(failure(error, failureStatus(error)));
   }
   exitNow(FAILED);
 }

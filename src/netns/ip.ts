@@ -6,7 +6,7 @@ import { errnoNumber, VdeError } from '../sys/errors.js';
 import { AGENT_CHANNEL } from './message.js';
 
 /** An ordinary user's PATH often lacks where `ip` is. */
-const PATH = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
+export const PATH = `${process.env.PATH ?? ''}:/usr/sbin:/sbin`;
 
 /**
  * Runs lines of `ip -batch`.
@@ -28,13 +28,13 @@ export function runIp(lines: readonly string[]): void {
 }
 
 /**
- * Starts the DHCP agent for some interfaces. It is no child of the command: `setsid` hands it to the system, and the end
+ * Starts the DHCP agent for some interfaces; with `resolv`, it says in /etc/resolv.conf which name servers there are. It is no child of the command: `setsid` hands it to the system, and the end
  * of its connection to the outer process is its own.
  */
-export function startAgent(names: readonly string[]): void {
+export function startAgent(names: readonly string[], resolv: boolean): void {
   const stdio: (number | 'ignore' | 'inherit')[] = ['ignore', 'ignore', 'inherit', AGENT_CHANNEL];
   const agent = fileURLToPath(new URL('./dhcp-agent.js', import.meta.url));
-  const result = spawnSync('setsid', ['--fork', process.execPath, agent, ...names], {
+  const result = spawnSync('setsid', ['--fork', process.execPath, agent, ...(resolv ? ['--resolv'] : []), ...names], {
     encoding: 'utf8',
     env: { ...process.env, PATH },
     stdio,

@@ -54,7 +54,8 @@ export class Launch {
   readonly #taps: ReceivedTap[] = [];
   #diagnosis = '';
   #isReady = false;
-  #settle!: { ready: (taps: ReceivedTap[]) => void; started: () => void; fail: (error: VdeError) => void };
+  #onReady!: { done: (taps: ReceivedTap[]) => void; fail: (error: VdeError) => void };
+  #onStarted!: { done: () => void; fail: (error: VdeError) => void };
 
   constructor(plan: Plan, command: readonly string[]) {
     const [outer, inner] = socketPair(SOCK_SEQPACKET, 'vdens');
@@ -64,26 +65,23 @@ export class Launch {
     this.child = this.#spawn(plan, command, inner, agents?.[1]);
     inner.close();
     agents?.[1].close();
-    this.ready = new Promise((ready, failReady) => {
-      this.started = new Promise((started, failStarted) => {
-        const fail = (error: VdeError) => {
-          failReady(error);
-          failStarted(error);
-        };
-        this.#settle = { ready, started, fail };
-      });
+    this.started = new Promise((started, fail) => {
+      this.#onStarted = { done: started, fail };
+    });
+    this.ready = new Promise((ready, fail) => {
+      this.#onReady = { done: ready, fail };
     });
     // Who waits for one of them only must not be told of the other.
     this.ready.catch(() => {});
-    this.started!.catch(() => {});
+    this.started.catch(() => {});
     this.ended = new Promise((done) => {
       this.child.once('close', (code, signal) => {
         done({ code, signal });
-        if (!this.#isReady) this.#settle.fail(namespaceFailure(this.#diagnosis, signal));
+        if (!this.#isReady) this.#fail(namespaceFailure(this.#diagnosis, signal));
       });
       this.child.once('error', (error: NodeJS.ErrnoException) => {
         done({ code: 1, signal: null });
-        this.#settle.fail(namespaceFailure(error.code === 'ENOENT' ? undefined : error.message, null));
+        this.#fail(namespaceFailure(error.code === 'ENOENT' ? undefined : error.message, null));
       });
     });
     this.#watch = loop().watch(outer.fd, EPOLLIN, () => this.#hear());
@@ -113,6 +111,11 @@ export class Launch {
     trySend(this.#channel, memory, bytes.length);
   }
 
+  #fail(error: VdeError): void {
+    this.#onReady.fail(error);
+    this.#onStarted.fail(error);
+  }
+
   /** Lets the helper become the command. */
   go(): void {
     this.#tell({ go: true });
@@ -131,7 +134,7 @@ export class Launch {
       if (length <= 0) {
         // The end of the connection: the helper has become the command, or ended; its end says more then.
         this.stop();
-        if (this.#isReady) this.#settle.started();
+        if (this.#isReady) this.#onStarted.done();
         return;
       }
       this.#take(JSON.parse(new TextDecoder().decode(this.#inbox.bytes.subarray(0, length))), descriptors[0]);
@@ -142,11 +145,11 @@ export class Launch {
     if ('tap' in message && descriptor) this.#taps.push({ name: message.tap, descriptor });
     else if ('ready' in message) {
       this.#isReady = true;
-      this.#settle.ready(this.#taps);
+      this.#onReady.done(this.#taps);
     } else if ('failure' in message) {
       this.#isReady = true;
       this.stop();
-      this.#settle.fail(new LaunchError(message.failure));
+      this.#fail(new LaunchError(message.failure));
     }
   }
 }

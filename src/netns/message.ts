@@ -7,7 +7,7 @@
 
 import type { VdeError } from '../sys/errors.js';
 import type { InterfacePlan } from './interfaces.js';
-import type { ResolvPlan } from './resolvconf.js';
+import type { ResolvPlan } from './resolvconf-plan.js';
 
 /** Number of the descriptor that the helper has its end of the pair at. */
 export const CHANNEL = 3;

@@ -5,28 +5,27 @@
  * by a directory in memory that has everything that is in /etc, and the file.
  */
 
-import { closeSync, mkdirSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmdirSync, statSync, symlinkSync } from 'node:fs';
-import { unlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { callError, fromNodeError, VdeError } from '../sys/errors.js';
 import { bindMount, mountTmpfs, moveMount } from '../sys/namespace.js';
+import type { ResolvPlan } from './resolvconf-plan.js';
 
 const ETC = '/etc';
 const FILE = 'resolv.conf';
-
-/** What is to be seen at /etc/resolv.conf: a file, or a text of our own, which the namespace may change if `writable`. */
-export type ResolvPlan = { file: string } | { text: string; writable?: boolean };
-
-/** The text for `-R A[,A...]`: a line for each address. */
-export function nameserverLines(addresses: string): string {
-  return addresses
-    .split(',')
-    .map((address) => address.trim())
-    .filter((address) => address !== '')
-    .map((address) => `nameserver ${address}\n`)
-    .join('');
-}
 
 /**
  * Puts it there.

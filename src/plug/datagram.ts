@@ -230,7 +230,6 @@ export class DatagramPlug extends PlugBase implements Plug {
     }
   }
 
-  /** Hands on what has arrived and was not read yet, up to a bound: for the owner who is about to close. */
   receiveRest(): void {
     for (let turn = 0; turn < REST_TURNS && this.wanted && hasInput(this.#socket); turn++) this.#receive();
   }

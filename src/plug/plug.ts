@@ -61,6 +61,8 @@ export interface Plug {
   onDrained: (() => void) | undefined;
   /** Resolves when the peer has read what was sent, after `ms` at the latest. Absent where nobody could tell. */
   settled?(ms: number): Promise<void>;
+  /** Hands on what has arrived and was not read yet, up to a bound: for an owner who knows that the peer has left. */
+  receiveRest?(): void;
 }
 
 /** Fresh drop counters. */

@@ -6,28 +6,21 @@
  * without a word, so its file is looked at now and then; the peer's empty datagram says the same at once.
  */
 
+import { type FSWatcher, watch } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { receiveWithDescriptors, sendWithDescriptors } from '../sys/ancillary.js';
 import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
 import { errnoNumber } from '../sys/errors.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
-import {
-  hasInput,
-  MSG_PEEK,
-  probeUnix,
-  SOCK_DGRAM,
-  tryConnectRaw,
-  tryConnectUnix,
-  tryReceive,
-} from '../sys/socket.js';
+import { hasInput, MSG_PEEK, probeUnix, SOCK_DGRAM, tryConnectRaw, tryConnectUnix, tryReceive } from '../sys/socket.js';
 import { DatagramPlug } from './datagram.js';
 import type { Plug } from './plug.js';
 import { answerHello, type Party, type Session, sayHello } from './ptp-hello.js';
 import { type Place, removeOwn } from './ptp-place.js';
 
 /** How often it is looked whether a C peer is still there, in ms. */
-const LOOK_MS = 500;
+const LOOK_MS = 200;
 /** How long one who comes waits for an end that stayed to notice that its former peer has gone, in ms. */
 const STALE_MS = LOOK_MS + 200;
 const STALE_STEP_MS = 20;
@@ -69,6 +62,8 @@ export class DatagramMeeting implements Meeting {
   #inSession = false;
   #asking = false;
   #look: NodeJS.Timeout | undefined;
+  /** Of the peer's file: that it is removed is noticed at once. */
+  #fileWatch: FSWatcher | undefined;
   #closed = false;
 
   constructor(
@@ -152,9 +147,17 @@ export class DatagramMeeting implements Meeting {
       new DatagramPlug(socket.duplicate(), { name, maxFrame: C_FRAME_MAX, drops, onEmpty: () => this.#end() }),
     );
     // Without a file of its own the peer can be heard, but neither reached nor missed.
-    this.#look = setInterval(() => {
-      if (connected && !hasInput(socket) && probeUnix(other, SOCK_DGRAM) !== 'alive') this.#end();
-    }, LOOK_MS).unref();
+    if (!connected) return;
+    const look = () => {
+      if (!hasInput(socket) && probeUnix(other, SOCK_DGRAM) !== 'alive') this.#end();
+    };
+    this.#look = setInterval(look, LOOK_MS).unref();
+    try {
+      this.#fileWatch = watch(other, { persistent: false }, look);
+      this.#fileWatch.on('error', () => {});
+    } catch {
+      // It has gone already, or there are too many watches: the interval will tell.
+    }
   }
 
   #join(peer: Plug | undefined): void {
@@ -180,6 +183,8 @@ export class DatagramMeeting implements Meeting {
 
   #leave(): void {
     clearInterval(this.#look);
+    this.#fileWatch?.close();
+    this.#fileWatch = undefined;
     this.#watch?.close();
     this.#watch = undefined;
     this.#inSession = false;

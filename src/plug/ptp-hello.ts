@@ -160,7 +160,12 @@ export function answerHello(control: Descriptor, party: Party): Session | undefi
   return session;
 }
 
-function answer(control: Descriptor, party: Party, request: Message, given: Descriptor | undefined): Session | undefined {
+function answer(
+  control: Descriptor,
+  party: Party,
+  request: Message,
+  given: Descriptor | undefined,
+): Session | undefined {
   if (given !== undefined) {
     const peer = request.flags & FLAG_OFFER ? adopt(given, party.name, party.drops) : undefined;
     if (peer === undefined) given.close();

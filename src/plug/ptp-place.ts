@@ -227,6 +227,15 @@ function bindOwn(data: Descriptor, path: string, { mode, group }: PlaceOptions):
 }
 
 /** The error for a third end. */
-export function taken(name: string, remedy = 'a point-to-point link has two ends: choose another path, or a switch'): VdeError {
-  return new VdeError({ code: 'EBUSY', subject: name, cause: 'it has a peer already', remedy, errno: errnoNumber('EBUSY') });
+export function taken(
+  name: string,
+  remedy = 'a point-to-point link has two ends: choose another path, or a switch',
+): VdeError {
+  return new VdeError({
+    code: 'EBUSY',
+    subject: name,
+    cause: 'it has a peer already',
+    remedy,
+    errno: errnoNumber('EBUSY'),
+  });
 }

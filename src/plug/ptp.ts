@@ -146,7 +146,12 @@ class PtpPlug extends PlugBase implements Plug, Host {
 
 async function open({ body, locator, text }: ResolvedLocator, options: OpenOptions): Promise<Plug> {
   if (body === '') {
-    throw new VdeError({ code: 'EINVAL', subject: locator, cause: 'it names no path', remedy: 'as in ptp:///tmp/link' });
+    throw new VdeError({
+      code: 'EINVAL',
+      subject: locator,
+      cause: 'it names no path',
+      remedy: 'as in ptp:///tmp/link',
+    });
   }
   const { group, mode } = options;
   const place: PlaceOptions = {

@@ -40,6 +40,8 @@ export type Log = (line: string) => void;
 export interface ControlOptions {
   /** Time that a client has for its request, in ms (5000). */
   handshakeMs?: number;
+  /** Whether the port that a client asks for is ignored: it gets one of its own. */
+  anyPort?: boolean;
 }
 
 const buffer = new Memory(REQUEST_MAX * 2);
@@ -68,6 +70,7 @@ export class ControlServer {
   /** Held so that a client can be turned away when the process has run out of descriptors. */
   #reserve = reserveDescriptor();
   readonly #handshakeMs: number;
+  readonly #anyPort: boolean;
   #exhausted: NodeJS.Timeout | undefined;
   #pending = 0;
   #closed = false;
@@ -79,6 +82,7 @@ export class ControlServer {
     options: ControlOptions = {},
   ) {
     this.#handshakeMs = options.handshakeMs ?? HANDSHAKE_MS;
+    this.#anyPort = options.anyPort ?? false;
     target.onLeft = (_, endpoint) => this.#left(endpoint);
     this.#watch = loop().watch(directory.listener.fd, EPOLLIN, () => this.#accept());
   }
@@ -148,7 +152,11 @@ export class ControlServer {
 
   #onReady(client: Client, events: number): undefined {
     if (client.seat === undefined && events & EPOLLIN) this.#read(client);
-    else if (events & ~EPOLLIN) this.#drop(client);
+    else if (events & ~EPOLLIN) {
+      // What it sent before it left may be still unread.
+      client.seat?.endpoint.plug.receiveRest?.();
+      this.#drop(client);
+    }
   }
 
   #read(client: Client): void {
@@ -193,7 +201,7 @@ export class ControlServer {
     client.offered = undefined;
     try {
       const port = this.target.attach(end.plug, {
-        port: request.port,
+        port: this.#anyPort ? undefined : request.port,
         id: client.stream.fd,
         module: 'unix prog',
         description: request.description,

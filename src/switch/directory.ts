@@ -37,8 +37,8 @@ import {
 
 /** Connections that may wait to be accepted; the kernel cuts it to net.core.somaxconn. */
 const BACKLOG = 4096;
-/** `PPP.F` of a switch and `.PPPPP-SSSSS` of a client. */
-const DATA_SOCKET = /^(\d{3,5}\.\d+|\.\d{5,}-\d{5})$/;
+/** `PPP.F` of a switch, `fdN` of a C hub that a program made, `.PPPPP-SSSSS` of a client. */
+const DATA_SOCKET = /^(\d{3,5}\.\d+|fd\d+|\.\d{5,}-\d{5})$/;
 /** Longest name that a data socket may get: port, dot, descriptor. */
 const LONGEST_NAME = '/.0000000-00000';
 

@@ -14,6 +14,10 @@ export interface ServiceOptions extends DirectoryOptions {
   ports?: number;
   /** Whether every frame goes to every port. */
   hub?: boolean;
+  /** Whether 802.1Q tags are left alone, see `SwitchOptions`. */
+  transparent?: boolean;
+  /** Whether clients get any free port, also if they ask for one by number. */
+  anyPort?: boolean;
   /** Where the switch says what it refused; nowhere if not given. */
   log?: Log;
 }
@@ -36,8 +40,9 @@ export class SwitchService {
     this.#directory = ControlDirectory.open(directory, options);
     const begin = performance.now();
     const now = () => Math.floor((performance.now() - begin) / 1000);
-    this.switch = new Switch({ ports: options.ports, hub: options.hub, now, random: Math.random });
-    this.#server = new ControlServer(this.switch, this.#directory, this.#log);
+    const { ports, hub, transparent, anyPort } = options;
+    this.switch = new Switch({ ports, hub, transparent, now, random: Math.random });
+    this.#server = new ControlServer(this.switch, this.#directory, this.#log, { anyPort });
     this.#sweep = setInterval(() => this.switch.sweep(), SWEEP_MS);
   }
 

@@ -32,6 +32,8 @@ export interface SwitchOptions {
   ports?: number;
   /** Whether every frame goes to every port. */
   hub?: boolean;
+  /** Whether 802.1Q tags are left alone: every port is in every VLAN, only addresses are learned for each. */
+  transparent?: boolean;
   /** Whole seconds since the switch began. */
   now: () => number;
   /** Source of chance in [0, 1). */
@@ -58,6 +60,7 @@ export class Switch {
   hub: boolean;
   /** Called when an endpoint has left, whoever caused it. */
   onLeft: ((port: Port, endpoint: Endpoint) => void) | undefined;
+  readonly #transparent: boolean;
   readonly #now: () => number;
   readonly #touched: Port[] = [];
   /** Active ports, for hub mode. */
@@ -68,6 +71,7 @@ export class Switch {
     this.ports = new Array(count).fill(undefined);
     this.table = new ForwardingTable(PORTS_MAX + 1, options.random);
     this.hub = options.hub ?? false;
+    this.#transparent = options.transparent ?? false;
     this.#now = options.now;
     this.vlans.set(0, new Vlan(0, PORTS_MAX + 1));
   }
@@ -238,7 +242,7 @@ export class Switch {
         last2 = w2;
         lastVlan = id;
         decision = NO_DECISION;
-        vlan = id === NO_VLAN ? undefined : this.vlans.get(id);
+        vlan = this.#transparent ? this.vlans.get(0) : id === NO_VLAN ? undefined : this.vlans.get(id);
         if (vlan !== undefined && vlan.member[port.number] !== NOT_MEMBER && vlan.discarding[port.number] === 0) {
           // The lowest bit of an address's first byte marks a group address, which is never a source.
           if ((w1 & 0x0001_0000) === 0) table.learn((w1 >>> 16) | (w2 << 16), w2 >>> 16, id, port.number, now);
@@ -266,7 +270,7 @@ export class Switch {
   /** Sends a frame out at a port in the form that its membership asks for. */
   #egress(egress: Port, vlan: Vlan, burst: Burst, slot: number, tagged: boolean): void {
     const wantsTag = vlan.member[egress.number] === TAGGED;
-    if (wantsTag === tagged) this.#push(egress, slot);
+    if (wantsTag === tagged || this.#transparent) this.#push(egress, slot);
     else this.#push(egress, this.#retagged[slot] ? BURST_SIZE + slot : this.#retag(burst, slot, vlan.id, tagged));
   }
 

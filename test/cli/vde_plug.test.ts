@@ -100,7 +100,7 @@ test('a locator that cannot be opened: status 1 and one line with locator, cause
     [`${dir}[prot=3]`, /unknown parameter "prot" at character \d+/],
     [`${dir}[mode=9]`, /mode/],
     [`vde://${dir}[port`, /./],
-    [`vde://${dir}/%zz`, /at character \d+/],
+    [`vde://${dir}/%00`, /escaped NUL at character \d+/],
     ['', /default switch: .*no switch in \/var\/run\/vde\.ctl or \/tmp\/vde\.ctl/],
   ];
   for (const [locator, pattern] of cases) {

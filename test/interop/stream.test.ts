@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { leakCheck } from '../support/leaks.js';
-import { command, frame, greet, MAKES, openEnd, startSwitch, waitForClients } from '../support/network.js';
+import { command, frame, greet, MAKES, openEnd, records, startSwitch, waitForClients } from '../support/network.js';
 import { requirePeer } from '../support/peers.js';
-import { start } from '../support/proc.js';
+import { run, start } from '../support/proc.js';
 
 const PEERS = ['/usr/bin/vde_switch', '/usr/bin/vde_plug', '/usr/bin/dpipe'];
 
@@ -83,4 +83,17 @@ test('what C writes faster than we read arrives in step: 3000 frames through a d
     await b.count(i + 50, 'n');
   }
   assert.deepEqual(await b.count(3000, 'n'), all);
+});
+
+test('what a cable was given before its end arrives at a C switch, too', async (t) => {
+  if (!requirePeer(t, ...PEERS)) return;
+  leakCheck(t);
+  const { dir } = await startSwitch(t, 'debian');
+  const end = await openEnd(t, dir);
+  for (let turn = 0; turn < 5; turn++) {
+    const frames = Array.from({ length: 40 }, (_, i) => frame({ tag: `${turn}/${i}`, size: 60 + 20 * i }));
+    const { code } = await run(command('ours', 'vde_plug'), [dir], { input: records(...frames) });
+    assert.equal(code, 0);
+    assert.deepEqual(await end.count(40, `${turn}/`), frames);
+  }
 });

@@ -7,8 +7,9 @@ import { FRAME_MAX } from '../../src/frame/burst.js';
 import type { Plug } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
 import type { OpenOptions } from '../../src/plug/scheme.js';
-import { type Descriptor } from '../../src/sys/descriptor.js';
+import type { Descriptor } from '../../src/sys/descriptor.js';
 import { VdeError } from '../../src/sys/errors.js';
+import { loop } from '../../src/sys/loop.js';
 import { Memory } from '../../src/sys/memory.js';
 import {
   AF_UNIX,
@@ -26,7 +27,6 @@ import { cleanup } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { waitUntil } from '../support/sockets.js';
 import { tmpDir } from '../support/tmp.js';
-import { loop } from '../../src/sys/loop.js';
 import { complianceSuite } from './compliance.js';
 import { Collector, frame, sendAll } from './frames.js';
 
@@ -83,7 +83,10 @@ function datagramPeer(t: TestContext, path: string): Peer {
 }
 
 /** A C end of the newer protocol that listens. */
-function sequencedListener(t: TestContext, path: string): { accept(answer: number | undefined): Promise<Peer> } & { close(): void } {
+function sequencedListener(
+  t: TestContext,
+  path: string,
+): { accept(answer: number | undefined): Promise<Peer> } & { close(): void } {
   const own = socket(AF_UNIX, SOCK_SEQPACKET, 'listener');
   cleanup(t, () => own.close());
   bindUnix(own, path);

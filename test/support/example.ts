@@ -6,7 +6,7 @@
  */
 
 import assert from 'node:assert/strict';
-import { chownSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chownSync, cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { endMarked, mark } from '../../scripts/processes.mjs';
 import { bin, root } from './bin.js';
@@ -19,7 +19,7 @@ const NOBODY = 65534;
 const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin';
 
 const AS_NOBODY = `
-mount --bind "$1" "$3/tree" && mount --bind "$2" "$3/node" && shift 3 &&
+mount --bind "$1" "$3/tree" && mount --bind "$2" "$3/node/node" && shift 3 &&
 exec setpriv --reuid=${NOBODY} --regid=${NOBODY} --clear-groups "$@"`;
 
 export interface ExampleOptions {
@@ -75,12 +75,13 @@ export function startExample(t: Owner, name: string, options: ExampleOptions = {
   const node = isRoot ? join(dir, 'node') : dirname(process.execPath);
   if (isRoot) {
     for (const one of [tree, node]) mkdirSync(one);
+    writeFileSync(join(node, 'node'), '');
     for (const one of [dir, lab]) chownSync(one, NOBODY, NOBODY);
   }
   const own = mark();
   cleanup(t, () => endMarked(own, 0));
   const script = ['bash', join(tree, 'examples', `${name}.sh`), ...args];
-  const become = ['--mount', 'sh', '-c', AS_NOBODY, 'sh', root, dirname(process.execPath), dir];
+  const become = ['--mount', 'sh', '-c', AS_NOBODY, 'sh', root, process.execPath, dir];
   const [command, ...rest] = isRoot ? ['unshare', ...become, ...script] : script;
   const running = start(t, command, rest, {
     stdio: ['ignore', 'pipe', 'pipe'],

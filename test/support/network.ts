@@ -71,6 +71,18 @@ function asking(dir: string): boolean {
   return readdirSync(dir).some((name) => /^\.\d+-\d+$/.test(name));
 }
 
+/**
+ * Resolves when a switch in the foreground has exactly `count` endpoints, by its own console: taps that it serves for
+ * their cable have no data socket.
+ */
+export async function waitForEndpoints({ process }: SwitchProcess, count: number): Promise<void> {
+  await eventually(`${count} endpoints`, async () => {
+    process.stdin.write('port/print\n');
+    const [answer] = await process.expect(/0000 DATA[\s\S]*?\n1000 Success/, { stream: 'stdout' });
+    return answer.split('endpoint ID').length - 1 === count;
+  });
+}
+
 /** The data sockets that a switch has for its clients. */
 export function clients(dir: string): string[] {
   return readdirSync(dir).filter((name) => /^\d{3,}\.\d+$/.test(name));

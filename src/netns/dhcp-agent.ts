@@ -1,0 +1,197 @@
+/**
+ * The process that keeps the DHCP leases of a namespace: `node dhcp-agent.js [--resolv] INTERFACE...`, started inside it
+ * by the helper. It says on its connection (`CHANNEL`) when all interfaces have an address, and ends when that ends.
+ *
+ * Each client hears its interface through a packet socket, only while it waits for an answer. Addresses, routes and name
+ * servers are set whenever a lease brings new ones.
+ */
+
+import { execFileSync } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { writeFileSync, writeSync } from 'node:fs';
+import { DHCP_CLIENT_PORT } from '../frame/dhcp.js';
+import { formatIpv4Address } from '../frame/ipv4.js';
+import { parseMac } from '../frame/mac.js';
+import { Capability, keepOnlyCapabilities } from '../sys/capabilities.js';
+import { Descriptor } from '../sys/descriptor.js';
+import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
+import { interfaceIndex } from '../sys/inet.js';
+import { loop, type Watch } from '../sys/loop.js';
+import { Memory } from '../sys/memory.js';
+import { AF_PACKET, SOCK_RAW, socket, tryBindRaw, tryReceive, trySend } from '../sys/socket.js';
+import { DhcpClient, type DhcpWorld, type Lease } from './dhcp.js';
+import { PATH, runIp } from './ip.js';
+import { CHANNEL, type FromAgent, failure } from './message.js';
+
+/** How long the first leases may take, in ms. */
+const FIRST_MS = 20_000;
+const FRAME_ROOM = 2048;
+/** `struct sockaddr_ll` (packet(7)): family, protocol, interface. */
+const SOCKADDR_LL = { size: 20, protocol: 2, index: 4 } as const;
+const ETH_P_IP = 0x0800;
+const RESOLV_CONF = '/etc/resolv.conf';
+
+const channel = new Descriptor(CHANNEL, 'dhcp');
+const leases = new Map<string, Lease>();
+let told = false;
+
+function tell(message: FromAgent): void {
+  told = true;
+  const bytes = Buffer.from(`${JSON.stringify(message)}\n`);
+  const memory = new Memory(bytes.length);
+  memory.bytes.set(bytes);
+  trySend(channel, memory, bytes.length);
+}
+
+/** What goes wrong later can only be said. */
+function complain(message: string): void {
+  try {
+    writeSync(2, `vdens: ${message}\n`);
+  } catch {
+    // Nobody listens.
+  }
+}
+
+function attempt(work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (told) {
+      complain((error as Error).message);
+      return;
+    }
+    tell(failure(error, 1));
+    process.exit(1);
+  }
+}
+
+/** A packet socket that hears and sends IPv4 frames of one interface. */
+class PacketSocket {
+  readonly #socket: Descriptor;
+  readonly #watch: Watch;
+  readonly #room = new Memory(FRAME_ROOM);
+
+  constructor(name: string, receive: (frame: Uint8Array) => void) {
+    // Without a protocol it hears nothing yet, in particular nothing of other interfaces.
+    this.#socket = socket(AF_PACKET, SOCK_RAW, name);
+    const address = new Memory(SOCKADDR_LL.size);
+    address.view.setUint16(0, AF_PACKET, true);
+    address.view.setUint16(SOCKADDR_LL.protocol, ETH_P_IP, false);
+    address.view.setInt32(SOCKADDR_LL.index, interfaceIndex(name), true);
+    tryBindRaw(this.#socket, address, 0, SOCKADDR_LL.size);
+    this.#watch = loop().watch(this.#socket.fd, EPOLLIN, () => {
+      for (let n = tryReceive(this.#socket, this.#room); n > 0; n = tryReceive(this.#socket, this.#room)) {
+        receive(this.#room.bytes.slice(0, n));
+        if (this.#socket.closed) break;
+      }
+      return undefined;
+    });
+  }
+
+  send(frame: Uint8Array): void {
+    const memory = new Memory(frame.length);
+    memory.bytes.set(frame);
+    trySend(this.#socket, memory, frame.length);
+  }
+
+  close(): void {
+    this.#watch.close();
+    this.#socket.close();
+  }
+}
+
+function world(name: string, resolv: boolean, all: readonly string[], receive: (frame: Uint8Array) => void): DhcpWorld {
+  let packets: PacketSocket | undefined;
+  return {
+    now: () => performance.now(),
+    after(ms, call) {
+      const timer = setTimeout(call, ms);
+      return () => clearTimeout(timer);
+    },
+    random: Math.random,
+    send: (frame) => packets?.send(frame),
+    listen(on) {
+      if (on) packets ??= new PacketSocket(name, receive);
+      else {
+        packets?.close();
+        packets = undefined;
+      }
+    },
+    bound: (lease, changed) =>
+      attempt(() => {
+        leases.set(name, lease);
+        runIp(leaseBatch(name, lease, changed));
+        if (changed && resolv) writeResolvConf();
+        if (!told && leases.size === all.length) tell({ bound: [...all] });
+      }),
+    expired: (lease) =>
+      attempt(() => {
+        leases.delete(name);
+        complain(`${name}: the lease of ${formatIpv4Address(lease.address)} is over`);
+        runIp([`address flush dev ${name} scope global`]);
+        if (resolv) writeResolvConf();
+      }),
+  };
+}
+
+/** The lines for `ip` that put a lease to use. */
+function leaseBatch(name: string, { address, prefix, routers, mtu, duration }: Lease, changed: boolean): string[] {
+  const life = Number.isFinite(duration) ? `valid_lft ${duration} preferred_lft ${duration}` : '';
+  const lines = [`address replace ${formatIpv4Address(address)}/${prefix} broadcast + dev ${name} ${life}`.trim()];
+  if (!changed) return lines;
+  if (mtu !== undefined && mtu >= 576) lines.unshift(`link set dev ${name} mtu ${mtu}`);
+  // A router outside the subnet is what some providers give.
+  if (routers.length > 0) lines.push(`route replace default via ${formatIpv4Address(routers[0])} dev ${name} onlink`);
+  return lines;
+}
+
+function writeResolvConf(): void {
+  const all = [...leases.values()];
+  const domains = new Set(all.flatMap(({ domain }) => (domain && /^[\w.-]+$/.test(domain) ? [domain] : [])));
+  const servers = new Set(all.flatMap(({ nameServers }) => nameServers.map(formatIpv4Address)));
+  const lines = [
+    ...(domains.size > 0 ? [`search ${[...domains].join(' ')}`] : []),
+    ...[...servers].map((one) => `nameserver ${one}`),
+  ];
+  writeFileSync(RESOLV_CONF, lines.map((line) => `${line}\n`).join(''));
+}
+
+/** MAC address of an interface; /sys would show those of another namespace. */
+function macOf(name: string): Uint8Array {
+  const text = execFileSync('ip', ['-json', 'link', 'show', 'dev', name], { env: { ...process.env, PATH } }).toString();
+  const mac = parseMac((JSON.parse(text) as { address?: string }[])[0]?.address ?? '');
+  if (mac === undefined) throw new Error(`${name} has no MAC address`);
+  return mac;
+}
+
+function main(args: string[]): void {
+  const resolv = args[0] === '--resolv';
+  const names = resolv ? args.slice(1) : args;
+  const inbox = new Memory(64);
+  loop().watch(CHANNEL, EPOLLIN | EPOLLRDHUP, () => {
+    if (tryReceive(channel, inbox) === 0) process.exit(0);
+    return undefined;
+  });
+  attempt(() => {
+    const { netAdmin, netRaw, netBindService } = Capability;
+    keepOnlyCapabilities([netAdmin, netRaw, netBindService]);
+    // Servers answer to this port: with nobody there the kernel would tell them so.
+    createSocket('udp4').bind(DHCP_CLIENT_PORT).unref();
+    for (const name of names) {
+      const client: DhcpClient = new DhcpClient(
+        macOf(name),
+        world(name, resolv, names, (frame) => client.receive(frame)),
+      );
+      client.start();
+    }
+  });
+  setTimeout(() => {
+    const without = names.filter((name) => !leases.has(name));
+    if (told || without.length === 0) return;
+    const cause = `no DHCP server has answered within ${FIRST_MS / 1000} s`;
+    tell({ failure: { code: 'ETIMEDOUT', subject: without.join(', '), cause, status: 1, remedy: 'is there one in that network?' } });
+    process.exit(1);
+  }, FIRST_MS).unref();
+}
+
+main(process.argv.slice(2));

@@ -1,0 +1,218 @@
+/** Point-to-point links between `vde_plug`s of either make, and with QEMU. */
+
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import test from 'node:test';
+import type { Owner } from '../support/cleanup.js';
+import { guest, requireGuest } from '../support/guest.js';
+import { leakCheck } from '../support/leaks.js';
+import { command, FrameStream, frame, MAKES, type Make, openEnd, startSwitch, waitForClients } from '../support/network.js';
+import { requirePeer, requireRoot } from '../support/peers.js';
+import { run, start } from '../support/proc.js';
+import { waitForGone, waitForSocket, waitUntil } from '../support/sockets.js';
+import { tmpDir } from '../support/tmp.js';
+
+const DEBIAN = ['/usr/bin/vde_plug', '/usr/bin/vde_switch'];
+const SIZES = [14, 15, 60, 1514, 9000, 9234];
+const PAIRS: readonly (readonly [Make, Make])[] = [
+  ['ours', 'ours'],
+  ['ours', 'debian'],
+  ['debian', 'ours'],
+];
+
+/** Starts an end with its standard streams as the other side; it takes the place whose file is `file`. */
+async function startEnd(t: Owner, make: Make, path: string, file: string): Promise<FrameStream> {
+  for (let tries = 0; ; tries++) {
+    const stream = new FrameStream(start(t, command(make, 'vde_plug'), [`ptp://${path}`]));
+    const gone = stream.process.exited.then(() => true);
+    if (!(await Promise.race([gone, waitUntil(file, 'bound socket', () => isBound(file))]))) return stream;
+    // A C end does not wait for the other to notice that its peer has gone.
+    assert.ok(make === 'debian' && tries < 100, stream.process.output);
+  }
+}
+
+/** Whether a process has bound a socket to that path: the file alone may be a dead one's. */
+function isBound(path: string): boolean {
+  return readFileSync('/proc/net/unix', 'utf8').includes(` ${path}\n`);
+}
+
+let serial = 0;
+
+/** Sends until the other end has it: a frame is lost as long as one of the two has not noticed the other. */
+async function greet(from: FrameStream, to: FrameStream): Promise<void> {
+  const tag = `greeting ${serial++}`;
+  const timer = setInterval(() => from.send(frame({ tag })), 50);
+  try {
+    from.send(frame({ tag }));
+    await to.receive(tag);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+async function exchange(a: FrameStream, b: FrameStream): Promise<void> {
+  await greet(a, b);
+  await greet(b, a);
+  const round = serial++;
+  for (const [from, to, name] of [
+    [a, b, 'there'],
+    [b, a, 'back'],
+  ] as const) {
+    const frames = SIZES.map((size, i) => frame({ tag: `${name} ${round}/${i}/`, size }));
+    from.send(...frames);
+    await to.receive(`${name} ${round}/${SIZES.length - 1}/`);
+    const got = to.received.slice(-SIZES.length);
+    assert.deepEqual(got, frames);
+  }
+}
+
+for (const [first, second] of PAIRS) {
+  test(`ptp: ${first} comes first, ${second} second; either leaves and comes back`, async (t) => {
+    if (!requirePeer(t, ...DEBIAN)) return;
+    leakCheck(t);
+    const path = join(tmpDir(t), 'link');
+    let a = await startEnd(t, first, path, path);
+    let b = await startEnd(t, second, path, `${path}+`);
+    await exchange(a, b);
+    b.process.kill('SIGTERM');
+    await waitForGone(`${path}+`);
+    b = await startEnd(t, second, path, `${path}+`);
+    await exchange(a, b);
+    a.process.kill('SIGTERM');
+    await waitForGone(path);
+    a = await startEnd(t, first, path, path);
+    await exchange(b, a);
+    for (const end of [a, b]) {
+      assert.equal(end.process.running, true);
+      end.process.kill('SIGTERM');
+      await end.process.exited;
+    }
+    assert.deepEqual(readdirSync(dirname(path)), []);
+  });
+
+  test(`ptp: ${first} and ${second} are killed in turn, and both`, async (t) => {
+    if (!requirePeer(t, ...DEBIAN)) return;
+    leakCheck(t);
+    const path = join(tmpDir(t), 'link');
+    const [ours, theirs] = [first === 'ours', second === 'ours'];
+    let a = await startEnd(t, first, path, path);
+    let b = await startEnd(t, second, path, `${path}+`);
+    await greet(b, a);
+    await greet(a, b);
+    const kill = async (end: FrameStream) => {
+      end.process.kill('SIGKILL');
+      await end.process.exited;
+    };
+    await kill(b);
+    // A C end learns of it when it sends; of its own accord only ours does.
+    if (!ours) await untilRefused(a);
+    b = await startEnd(t, second, path, `${path}+`);
+    await exchange(b, a);
+    await kill(a);
+    if (!theirs) await untilRefused(b);
+    a = await startEnd(t, first, path, path);
+    await exchange(a, b);
+    await Promise.all([kill(a), kill(b)]);
+    assert.deepEqual(readdirSync(dirname(path)).sort(), ['link', 'link+']);
+    a = await startEnd(t, first, path, path);
+    b = await startEnd(t, second, path, `${path}+`);
+    await exchange(b, a);
+  });
+}
+
+/** Makes a C end send, which tells it that nobody is there. */
+async function untilRefused(end: FrameStream): Promise<void> {
+  for (let i = 0; i < 3; i++) end.send(frame({ tag: 'lost' }));
+  // Its answer is none: what it reads after that, it has read before.
+  await new Promise((done) => end.process.stdin.write('', done));
+}
+
+for (const third of MAKES) {
+  test(`ptp: a third end (${third}) is refused, whoever the two are`, async (t) => {
+    if (!requirePeer(t, ...DEBIAN)) return;
+    leakCheck(t);
+    for (const [first, second] of PAIRS) {
+      const path = join(tmpDir(t), 'link');
+      const a = await startEnd(t, first, path, path);
+      const b = await startEnd(t, second, path, `${path}+`);
+      await exchange(b, a);
+      const { code, stderr } = await run(command(third, 'vde_plug'), [`ptp://${path}`]);
+      assert.equal(code, 1);
+      assert.match(stderr, third === 'ours' ? /has a peer already/ : /Operation not permitted/);
+      await exchange(a, b);
+    }
+  });
+}
+
+test('ptp: a cable from a switch waits for the other end, and outlives it', async (t) => {
+  if (!requirePeer(t, ...DEBIAN)) return;
+  leakCheck(t);
+  const { dir } = await startSwitch(t, 'ours');
+  const path = join(tmpDir(t), 'link');
+  const cable = start(t, command('ours', 'vde_plug'), [`vde://${dir}`, `ptp://${path}`]);
+  await Promise.all([waitForClients(dir, 1), waitForSocket(path)]);
+  const station = await openEnd(t, dir);
+  for (const make of ['debian', 'ours', 'debian'] as const) {
+    const end = await startEnd(t, make, path, `${path}+`);
+    const tag = `through ${serial++}`;
+    end.send(frame({ tag }));
+    await station.receive(tag);
+    station.send(frame({ tag: `${tag} and back` }));
+    await end.receive(`${tag} and back`);
+    end.process.kill('SIGKILL');
+    await end.process.exited;
+  }
+  assert.equal(cable.running, true);
+  cable.kill('SIGTERM');
+  assert.deepEqual(await cable.exited, { code: 0, signal: null });
+  assert.equal(existsSync(path), false);
+});
+
+test('ptp: another user may join only if the mode says so', async (t) => {
+  if (!requireRoot(t) || !requirePeer(t, 'setpriv')) return;
+  leakCheck(t);
+  const dir = tmpDir(t);
+  await run('chmod', ['777', dir]);
+  const as = ['--reuid', '65534', '--regid', '65534', '--clear-groups', process.execPath];
+  const path = join(dir, 'link');
+  const a = await startEnd(t, 'ours', path, path);
+  const refused = await run('setpriv', [...as, command('ours', 'vde_plug'), `ptp://${path}`]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /Permission denied/);
+  a.process.kill('SIGTERM');
+  await a.process.exited;
+  const open = new FrameStream(start(t, command('ours', 'vde_plug'), ['-m', '0666', `ptp://${path}`]));
+  await waitForSocket(path);
+  const other = new FrameStream(start(t, 'setpriv', [...as, command('ours', 'vde_plug'), `ptp://${path}`]));
+  await waitForSocket(`${path}+`);
+  await exchange(other, open);
+});
+
+test('ptp: QEMU joins us in either order, by our socket pair or by our switch', async (t) => {
+  if (!requireGuest(t)) return;
+  leakCheck(t);
+  const dir = tmpDir(t);
+  const first = await openEnd(t, `ptp://${join(dir, 'a')}`);
+  const node = await openEnd(t, `switch://${join(dir, 'n')}`);
+  await guest(t, {
+    netdevs: [
+      `vde,id=n0,sock=ptp://${join(dir, 'a')}`,
+      `vde,id=n1,sock=ptp://${join(dir, 'b')}`,
+      `vde,id=n2,sock=vde://${join(dir, 'n')}`,
+    ],
+    script: 'for i in 0 1 2; do ip addr add 10.0.$i.1/24 dev eth$i; ip link set eth$i up; done',
+  });
+  const second = await openEnd(t, `ptp://${join(dir, 'b')}`);
+  for (const [i, end] of [first, second, node].entries()) {
+    // Who has 10.0.i.1? (RFC 826)
+    const request = Buffer.from(
+      `ffffffffffff020000000009080600010800060400010200000000090a00${`0${i}`}09000000000000` + `0a00${`0${i}`}01`,
+      'hex',
+    );
+    end.send(Buffer.concat([request, Buffer.alloc(18)]));
+    await waitUntil(dir, `an answer from eth${i}`, () =>
+      end.received.some((one) => one.readUInt16BE(12) === 0x0806 && one.readUInt16BE(20) === 2),
+    );
+  }
+});

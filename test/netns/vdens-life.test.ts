@@ -1,0 +1,165 @@
+/** vdens: signals, terminals, sudden ends, and networks that go and come back. */
+
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { bin } from '../support/bin.js';
+import { children, leakCheck } from '../support/leaks.js';
+import { clients, startSwitch, waitForClients } from '../support/network.js';
+import { requirePeer } from '../support/peers.js';
+import { adopt, waitForExit } from '../support/proc.js';
+import { pty } from '../support/pty.js';
+import { waitUntil } from '../support/sockets.js';
+import { tmpDir } from '../support/tmp.js';
+import { requireVdens, startVdens } from '../support/vdens.js';
+
+test('SIGTERM and SIGHUP reach the command; the status is what it makes of them', async (t) => {
+  if (!requireVdens(t)) return;
+  leakCheck(t);
+  for (const [signal, script, status] of [
+    ['SIGTERM', 'trap "echo got; exit 5" TERM; echo up; while :; do sleep 0.05; done', 5],
+    ['SIGHUP', 'trap "echo got; exit 6" HUP; echo up; while :; do sleep 0.05; done', 6],
+    ['SIGTERM', 'echo up; exec sleep 60', 143],
+  ] as const) {
+    const running = startVdens(t, 'ours', ['null://', 'sh', '-c', script]);
+    await running.waitFor('up\n');
+    running.kill(signal);
+    assert.deepEqual(await running.exited, { code: status, signal: null });
+  }
+});
+
+test('the command killed: the port is given back, the status tells', async (t) => {
+  if (!requireVdens(t)) return;
+  leakCheck(t);
+  const { dir } = await startSwitch(t, 'ours');
+  const running = startVdens(t, 'ours', [dir, 'sh', '-c', 'echo $$; exec sleep 60']);
+  const [, pid] = await running.waitFor(/^(\d+)\n/);
+  process.kill(Number(pid), 'SIGKILL');
+  assert.deepEqual(await running.exited, { code: 137, signal: null });
+  await waitForClients(dir, 0);
+});
+
+test('vdens killed: the command goes, and the port is given back', async (t) => {
+  if (!requireVdens(t)) return;
+  leakCheck(t);
+  const { dir } = await startSwitch(t, 'ours');
+  for (const args of [[dir], ['-s', dir]]) {
+    const running = startVdens(t, 'ours', [...args, 'sh', '-c', 'echo $$; exec sleep 60']);
+    const [, pid] = await running.waitFor(/^(\d+)\n/);
+    adopt(t, Number(pid));
+    running.kill('SIGKILL');
+    await waitForExit(Number(pid));
+    await waitForClients(dir, 0);
+  }
+});
+
+test('a switch that goes takes the carrier with it, and brings it back with the network', async (t) => {
+  if (!requireVdens(t)) return;
+  const dir = join(tmpDir(t), 'sw');
+  const first = await startSwitch(t, 'ours', ['-s', dir]);
+  const far = startVdens(t, 'ours', ['--ip', '10.0.0.1', dir, 'sh', '-c', 'echo up; exec sleep 60']);
+  const near = startVdens(t, 'ours', ['--ip', '10.0.0.2', dir, 'sh']);
+  await far.waitFor('up\n');
+  near.stdin.write('cat /proc/self/net/dev | grep -c vde0; ping -c 1 -W 5 10.0.0.1 >/dev/null && echo pong1\n');
+  await near.waitFor('pong1\n');
+  first.process.kill('SIGKILL');
+  await near.waitFor(/^vdens: vde0: .*: the switch has closed the connection; waiting for it to come back$/m);
+  near.stdin.write('ip -o link show vde0\n');
+  await near.waitFor(/vde0: <NO-CARRIER,/);
+  await startSwitch(t, 'ours', ['-s', dir]);
+  await near.waitFor(/^vdens: vde0: .* is back$/m);
+  await far.waitFor(/ is back$/m);
+  near.stdin.write('ip -o link show vde0; ping -c 3 -i 0.2 -W 5 10.0.0.1 >/dev/null && echo pong2\n');
+  await near.waitFor(/vde0: <BROADCAST,MULTICAST,UP,LOWER_UP>/);
+  await near.waitFor('pong2\n', { timeout: 20_000 });
+  assert.equal(near.stderr.match(/waiting/g)?.length, 1);
+  near.stdin.end();
+  assert.deepEqual(await near.exited, { code: 0, signal: null });
+});
+
+test('a command as network is started again when it ends', async (t) => {
+  if (!requireVdens(t)) return;
+  leakCheck(t);
+  const { dir } = await startSwitch(t, 'ours');
+  const running = startVdens(t, 'ours', [`=${bin('vde_plug')} ${dir}`, 'sh', '-c', 'echo up; exec sleep 60']);
+  await running.waitFor('up\n');
+  await waitForClients(dir, 1);
+  const before = clients(dir);
+  const plug = children(running.pid).find((pid) => children(running.pid).length === 2 && pid > 0) as number;
+  // The command's process was started first: the other child is the network.
+  const network = children(running.pid).find((pid) => pid > plug) as number;
+  process.kill(network, 'SIGKILL');
+  await running.waitFor(/ is back$/m);
+  await waitUntil(join(dir, 'ctl'), 'another client', () => clients(dir).length === 1 && clients(dir)[0] !== before[0]);
+  running.kill('SIGTERM');
+  await running.exited;
+  await waitForClients(dir, 0);
+});
+
+test('Ctrl-C ends the command and with it vdens', async (t) => {
+  if (!requireVdens(t) || !requirePeer(t, 'socat')) return;
+  const terminal = await pty(t, bin('vdens'), ['null://', 'sh', '-c', 'trap "echo got; exit 9" INT; echo up; while :; do sleep 0.05; done']);
+  await terminal.child.waitFor('up\n');
+  terminal.type('\x03');
+  assert.deepEqual(await terminal.child.exited, { code: 9, signal: null });
+  assert.equal(terminal.child.stdout, 'up\ngot\n');
+});
+
+test('a shell inside has the terminal: jobs, Ctrl-C and Ctrl-Z are its own', async (t) => {
+  if (!requireVdens(t) || !requirePeer(t, 'socat', 'bash')) return;
+  const on = ['stdin', 'stdout', 'stderr'] as ('stdin' | 'stdout' | 'stderr')[];
+  const env = { PS1: 'ns# ', TERM: 'dumb' };
+  const { screen, type, child } = await pty(t, bin('vdens'), ['null://', 'bash', '--norc', '--noprofile'], { on, env });
+  await screen.expect('ns# ');
+  type('sleep 77\r');
+  await screen.expect('sleep 77');
+  await waitUntil('/tmp/x', 'sleep in the foreground', () => inForeground(child.pid, 'sleep'));
+  type('\x1a');
+  await screen.expect(/Stopped +sleep 77/);
+  type('jobs; echo "left: $?"\r');
+  await screen.expect('left: 0');
+  type('fg\r');
+  await waitUntil('/tmp/x', 'sleep in the foreground again', () => inForeground(child.pid, 'sleep'));
+  type('\x03');
+  await screen.expect('ns# ');
+  type('echo "st:$?"; exit 4\r');
+  await screen.expect('st:130');
+  assert.deepEqual(await child.exited, { code: 4, signal: null });
+});
+
+test('Ctrl-Z stops vdens with the command for the shell above, which continues both', async (t) => {
+  if (!requireVdens(t) || !requirePeer(t, 'socat', 'bash')) return;
+  const on = ['stdin', 'stdout', 'stderr'] as ('stdin' | 'stdout' | 'stderr')[];
+  const env = { PS1: 'out# ', TERM: 'dumb' };
+  const { screen, type, child } = await pty(t, 'bash', ['--norc', '--noprofile'], { on, env });
+  await screen.expect('out# ');
+  type(`${bin('vdens')} null:// cat\r`);
+  await waitUntil('/tmp/x', 'cat', () => inForeground(child.pid, 'cat'));
+  type('one\r');
+  await screen.expect('one\r\none\r\n');
+  type('\x1a');
+  await screen.expect('Stopped');
+  type('echo back\r');
+  await screen.expect('back\r\n');
+  await screen.expect('out# ');
+  type('fg\r');
+  await screen.expect('cat\r\n');
+  type('two\r');
+  await screen.expect('two\r\ntwo\r\n');
+  type('\x04');
+  await screen.expect('out# ');
+  type('exit\r');
+  await child.exited;
+});
+
+/** Whether a program of that name is below `pid` in the foreground group of its terminal. */
+function inForeground(pid: number, name: string): boolean {
+  return children(pid).some((one) => {
+    if (inForeground(one, name)) return true;
+    if (!existsSync(`/proc/${one}/stat`)) return false;
+    const stat = readFileSync(`/proc/${one}/stat`, 'latin1');
+    const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return stat.includes(`(${name})`) && group === foreground;
+  });
+}
