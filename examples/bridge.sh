@@ -24,6 +24,8 @@ at bridge 'ip link add br0 type bridge
   ip link set vde1 up
   ip link set br0 up'
 
+# For a second or two, left may still be busy with its old question who 10.0.0.2 is.
+wait_until at left 'ping -c 1 -W 1 10.0.0.2 > /dev/null'
 at left 'ping -c 3 -i 0.2 10.0.0.2
   ip neigh'
 

@@ -101,7 +101,12 @@ async function join(name: string, command: string[]): Promise<number> {
   const target = findName(name);
   if (target === undefined) {
     const cause = 'there is no namespace of that name';
-    throw new VdeError({ code: 'ENOENT', subject: `--enter ${name}`, cause, remedy: 'vdens --list shows those there are' });
+    throw new VdeError({
+      code: 'ENOENT',
+      subject: `--enter ${name}`,
+      cause,
+      remedy: 'vdens --list shows those there are',
+    });
   }
   const { enter } = await import('../netns/enter.js');
   return exitStatus(await enter(target, commandOr(command)));
@@ -114,7 +119,9 @@ async function list(json: boolean): Promise<number> {
     ? JSON.stringify(all, undefined, 2)
     : all
         .map(({ name, pid, interfaces, command }) =>
-          [name, pid, interfaces.map((one) => `${one.name}=${one.locator}`).join(',') || '-', command.join(' ')].join('\t'),
+          [name, pid, interfaces.map((one) => `${one.name}=${one.locator}`).join(',') || '-', command.join(' ')].join(
+            '\t',
+          ),
         )
         .join('\n');
   if (lines !== '') writeSync(1, `${lines}\n`);

@@ -80,13 +80,13 @@ export class Attachment {
       this.say(`${this.interfaceName}: the interface has been deleted`);
       return;
     }
+    setTapCarrier(this.tap, false);
     if (!this.#saidLost) {
       this.#wait = 0;
       const why = error?.reason ?? 'the other end has closed the connection';
       this.say(`${this.interfaceName}: ${this.locator || 'default switch'}: ${why}; waiting for it to come back`);
     }
     this.#saidLost = true;
-    setTapCarrier(this.tap, false);
     this.#retry();
   }
 

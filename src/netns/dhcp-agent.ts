@@ -189,7 +189,15 @@ function main(args: string[]): void {
     const without = names.filter((name) => !leases.has(name));
     if (told || without.length === 0) return;
     const cause = `no DHCP server has answered within ${FIRST_MS / 1000} s`;
-    tell({ failure: { code: 'ETIMEDOUT', subject: without.join(', '), cause, status: 1, remedy: 'is there one in that network?' } });
+    tell({
+      failure: {
+        code: 'ETIMEDOUT',
+        subject: without.join(', '),
+        cause,
+        status: 1,
+        remedy: 'is there one in that network?',
+      },
+    });
     process.exit(1);
   }, FIRST_MS).unref();
 }

@@ -182,7 +182,16 @@ export class DhcpClient {
     const direct = this.#state === 'renewing';
     const { subnetMask, routers, domainServers, domainName, interfaceMtu, leaseTime, renewalTime, rebindingTime } =
       DhcpOption;
-    const wanted = [subnetMask, routers, domainServers, domainName, interfaceMtu, leaseTime, renewalTime, rebindingTime];
+    const wanted = [
+      subnetMask,
+      routers,
+      domainServers,
+      domainName,
+      interfaceMtu,
+      leaseTime,
+      renewalTime,
+      rebindingTime,
+    ];
     const payload = writeDhcp({
       op: 1,
       xid: this.#xid,
@@ -279,7 +288,8 @@ function readLease(message: DhcpMessage, knownServer?: number): TimedLease | und
   const first = yourAddress >>> 24;
   if (server === undefined || first === 0 || first === 127 || first >= 224) return undefined;
   const seconds = optionU32(message, DhcpOption.leaseTime);
-  const duration = seconds === undefined || seconds === INFINITE ? Number.POSITIVE_INFINITY : Math.max(seconds, LEASE_MIN_S);
+  const duration =
+    seconds === undefined || seconds === INFINITE ? Number.POSITIVE_INFINITY : Math.max(seconds, LEASE_MIN_S);
   const t2 = optionU32(message, DhcpOption.rebindingTime);
   const t1 = optionU32(message, DhcpOption.renewalTime);
   const sensible = t1 !== undefined && t2 !== undefined && t1 > 0 && t1 <= t2 && t2 <= duration;

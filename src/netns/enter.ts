@@ -1,15 +1,15 @@
 /** Entering a namespace that has a name: `vdens --enter NAME [COMMAND]`. */
 
 import { closeSync, constants, openSync } from 'node:fs';
+import { constants as os } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { VdeError } from '../sys/errors.js';
 import { type NamespaceDescriptors, spawnInside } from '../sys/enter.js';
+import { VdeError } from '../sys/errors.js';
 import { type NamespaceKind, namespaceId } from '../sys/namespace.js';
 import { processState, reap } from '../sys/wait.js';
 import { commandCapabilities } from './inside.js';
 import type { NamedNamespace } from './names.js';
 import { accompany, type WardEnd } from './ward.js';
-import { constants as os } from 'node:os';
 
 const KINDS: readonly NamespaceKind[] = ['user', 'net', 'mnt', 'uts'];
 

@@ -101,7 +101,8 @@ function addAddress(plan: InterfacePlan, value: string, text: string): void {
   plan.addresses.push(`${address}/${bits}`);
   for (const extra of rest) {
     const gateway = /^gw=(.*)$/.exec(extra)?.[1];
-    if (gateway === undefined) throw refuse('--ip', text, `"${extra}" is not understood`, 'ADDRESS[/LENGTH][,gw=ADDRESS]');
+    if (gateway === undefined)
+      throw refuse('--ip', text, `"${extra}" is not understood`, 'ADDRESS[/LENGTH][,gw=ADDRESS]');
     if (!(version === 4 ? isIPv4 : isIPv6)(gateway) || gateway.includes('%')) {
       throw refuse('--ip', text, `"${gateway}" is not an IPv${version} address`);
     }

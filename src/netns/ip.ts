@@ -48,5 +48,11 @@ function mustHave(result: SpawnSyncReturns<string>, command: string, remedy: str
   const missing = error.code === 'ENOENT';
   const cause = missing ? 'there is no such command' : error.message;
   const errno = missing ? errnoNumber('ENOENT') : undefined;
-  throw new VdeError({ code: error.code ?? 'EFAIL', subject: command, cause, remedy: missing ? remedy : undefined, errno });
+  throw new VdeError({
+    code: error.code ?? 'EFAIL',
+    subject: command,
+    cause,
+    remedy: missing ? remedy : undefined,
+    errno,
+  });
 }

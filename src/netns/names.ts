@@ -105,7 +105,11 @@ export function listNames(): NamedNamespace[] {
  * Gives the namespaces of process `pid` a name. Returns what takes it away again.
  * @throws VdeError `EEXIST` if another has it.
  */
-export function giveName(name: string, pid: number, rest: Pick<NamedNamespace, 'interfaces' | 'command' | 'sysadmin'>): () => void {
+export function giveName(
+  name: string,
+  pid: number,
+  rest: Pick<NamedNamespace, 'interfaces' | 'command' | 'sysadmin'>,
+): () => void {
   const dir = namesDirectory();
   const entry: NamedNamespace = {
     name,

@@ -46,12 +46,22 @@ const machine: Sysctls = (name) => {
  * @param said by `unshare` or the helper; undefined if there is no `unshare`.
  * @param signal that ended it.
  */
-export function namespaceFailure(said: string | undefined, signal: string | null, sysctls: Sysctls = machine): VdeError {
+export function namespaceFailure(
+  said: string | undefined,
+  signal: string | null,
+  sysctls: Sysctls = machine,
+): VdeError {
   const error = (cause: string, remedy?: string, code = 'EPERM') =>
     new VdeError({ code, subject: 'namespace', cause, remedy });
   if (said === undefined) return error('there is no command unshare', 'install util-linux', 'ENOENT');
   if (signal !== null) return error(`ended by ${signal}`, undefined, 'EINTR');
-  const text = said.trim().split('\n').filter(Boolean).at(0)?.replace(/^unshare: /, '') ?? 'did not come up';
+  const text =
+    said
+      .trim()
+      .split('\n')
+      .filter(Boolean)
+      .at(0)
+      ?.replace(/^unshare: /, '') ?? 'did not come up';
   if (/unrecognized option|invalid option/.test(text)) {
     return error(`unshare is too old: ${text}`, 'util-linux 2.38 or later is needed', 'ENOTSUP');
   }

@@ -44,7 +44,9 @@ function bind() {
   }
   return {
     getcontext: native<(context: number) => number>(PROTOTYPES.getcontext),
-    makecontext: native<(context: number, fn: number, count: number, ...args: number[]) => void>(PROTOTYPES.makecontext),
+    makecontext: native<(context: number, fn: number, count: number, ...args: number[]) => void>(
+      PROTOTYPES.makecontext,
+    ),
     clone: native<(fn: number, stack: number, flags: number, argument: number) => number>(PROTOTYPES.clone),
     dlsym: native<(handle: number, name: string) => number>(PROTOTYPES.dlsym),
   };

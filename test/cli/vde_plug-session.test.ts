@@ -46,10 +46,11 @@ test('the status of the command is that of vde_plug: its exit, its signal, 127 i
   ] as const) {
     assert.equal((await run(PLUG, ['null://', '=', 'sh', '-c', command])).code, status, command);
   }
-  const file = join(tmpDir(t), 'not-a-program');
+  const dir = tmpDir(t);
+  const file = join(dir, 'not-a-program');
   writeFileSync(file, 'x');
   for (const [command, cause] of [
-    ['no-such-command', 'No such file or directory'],
+    [join(dir, 'no-such-command'), 'No such file or directory'],
     [file, 'Permission denied'],
   ]) {
     const { code, stderr } = await run(PLUG, ['null://', '=', command]);
@@ -115,7 +116,7 @@ test('in the background: what goes wrong is said to the caller, with its status'
   for (const [args, status, pattern] of [
     [['null://', join(dir, 'no')], 1, /no: No such file or directory/],
     [['null://', 'foo://'], 1, /Protocol not supported/],
-    [['null://', '=', 'no-such-command'], 127, /no-such-command: No such file or directory/],
+    [['null://', '=', join(dir, 'no-such-command')], 127, /no-such-command: No such file or directory/],
   ] as [string[], number, RegExp][]) {
     const { code, stderr } = await run(PLUG, ['-d', '-p', pidfile, ...args]);
     assert.equal(code, status);

@@ -29,8 +29,8 @@ test('an example that fails ends with status 1 at the step that failed, and leav
   writeFileSync(join(commands, 'ping'), '#!/bin/sh\necho no ping today\nexit 1\n');
   chmodSync(join(commands, 'ping'), 0o755);
   chmodSync(commands, 0o755);
-  const output = await startExample(t, 'bridge', { commands }).done(1);
-  assert.match(output, /left# ping -c 3 -i 0\.2 10\.0\.0\.2\nno ping today\n$/);
+  const output = await startExample(t, 'router', { commands }).done(1);
+  assert.match(output, /left# ping -c 3 -i 0\.2 10\.0\.2\.2\nno ping today\n$/);
 });
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {

@@ -16,7 +16,10 @@ import { damaged, octets, record } from './arbitraries.js';
 
 const u32 = fc.nat(0xffffffff);
 const options = fc
-  .uniqueArray(fc.tuple(fc.integer({ min: 1, max: 254 }), octets(600)), { selector: ([number]) => number, maxLength: 6 })
+  .uniqueArray(fc.tuple(fc.integer({ min: 1, max: 254 }), octets(600)), {
+    selector: ([number]) => number,
+    maxLength: 6,
+  })
   // Overload has a meaning of its own.
   .map((all) => new Map(all.filter(([number]) => number !== DhcpOption.overload)));
 const message = record({

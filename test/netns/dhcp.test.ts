@@ -3,7 +3,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type DhcpMessage, DhcpOption, DhcpType, dhcpType, optionU32, parseDhcp, u32Option, writeDhcp } from '../../src/frame/dhcp.js';
+import {
+  type DhcpMessage,
+  DhcpOption,
+  DhcpType,
+  dhcpType,
+  optionU32,
+  parseDhcp,
+  u32Option,
+  writeDhcp,
+} from '../../src/frame/dhcp.js';
 import { parseEthernet, writeEthernet } from '../../src/frame/ethernet.js';
 import { parseIpv4, writeIpv4 } from '../../src/frame/ipv4.js';
 import { parseUdp, writeUdp } from '../../src/frame/udp.js';
@@ -196,7 +205,7 @@ test('a lease for ever is not renewed, and one of a year is', () => {
   }
 });
 
-test("answers to others, from other ports, with other numbers or impossible addresses are passed over", () => {
+test('answers to others, from other ports, with other numbers or impossible addresses are passed over', () => {
   const bench = new Bench();
   bench.client.start();
   const { message } = bench.sent[0];

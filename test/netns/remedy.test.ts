@@ -19,7 +19,9 @@ test('the knob that forbids namespaces is named, with how to turn it', () => {
 
 test('with all knobs as they should be, containers are suspected', () => {
   assert.match(namespaceFailure(REFUSED, null, () => undefined).message, /container/);
-  const full = namespaceFailure('unshare: unshare failed: No space left on device', null, (name) => (name.includes('apparmor') ? 0 : 1000));
+  const full = namespaceFailure('unshare: unshare failed: No space left on device', null, (name) =>
+    name.includes('apparmor') ? 0 : 1000,
+  );
   assert.match(full.message, /No space left on device.*user\.max_user_namespaces/);
 });
 

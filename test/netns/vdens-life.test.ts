@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { bin } from '../support/bin.js';
 import { children, leakCheck } from '../support/leaks.js';
-import { clients, startSwitch, waitForClients } from '../support/network.js';
+import { startSwitch, waitForClients } from '../support/network.js';
 import { requirePeer } from '../support/peers.js';
 import { adopt, waitForExit } from '../support/proc.js';
 import { pty } from '../support/pty.js';
@@ -85,13 +85,12 @@ test('a command as network is started again when it ends', async (t) => {
   const running = startVdens(t, 'ours', [`=${bin('vde_plug')} ${dir}`, 'sh', '-c', 'echo up; exec sleep 60']);
   await running.waitFor('up\n');
   await waitForClients(dir, 1);
-  const before = clients(dir);
   const plug = children(running.pid).find((pid) => children(running.pid).length === 2 && pid > 0) as number;
   // The command's process was started first: the other child is the network.
   const network = children(running.pid).find((pid) => pid > plug) as number;
   process.kill(network, 'SIGKILL');
   await running.waitFor(/ is back$/m);
-  await waitUntil(join(dir, 'ctl'), 'another client', () => clients(dir).length === 1 && clients(dir)[0] !== before[0]);
+  await waitForClients(dir, 1);
   running.kill('SIGTERM');
   await running.exited;
   await waitForClients(dir, 0);
@@ -99,7 +98,12 @@ test('a command as network is started again when it ends', async (t) => {
 
 test('Ctrl-C ends the command and with it vdens', async (t) => {
   if (!requireVdens(t) || !requirePeer(t, 'socat')) return;
-  const terminal = await pty(t, bin('vdens'), ['null://', 'sh', '-c', 'trap "echo got; exit 9" INT; echo up; while :; do sleep 0.05; done']);
+  const terminal = await pty(t, bin('vdens'), [
+    'null://',
+    'sh',
+    '-c',
+    'trap "echo got; exit 9" INT; echo up; while :; do sleep 0.05; done',
+  ]);
   await terminal.child.waitFor('up\n');
   terminal.type('\x03');
   assert.deepEqual(await terminal.child.exited, { code: 9, signal: null });

@@ -39,7 +39,13 @@ test('the status is that of the command, 128 more than the signal that killed it
 test('no, -, an empty word, nothing and -- stand for no network, -m without a locator too', async (t) => {
   if (!requireVdens(t)) return;
   const links = ['ip', '-o', 'link'];
-  for (const args of [['no', ...links], ['-', ...links], ['', ...links], ['--', ...links], ['-m', '--', ...links]]) {
+  for (const args of [
+    ['no', ...links],
+    ['-', ...links],
+    ['', ...links],
+    ['--', ...links],
+    ['-m', '--', ...links],
+  ]) {
     const { code, stdout, stderr } = await vdens('ours', args);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^1: lo: [^\n]*\n$/, args.join(' '));
@@ -53,7 +59,10 @@ test('without a command $SHELL runs; without that there is an error', async (t) 
   const { stdout } = await vdens('ours', ['null://'], { env: { SHELL: '/bin/sh' }, input: 'echo $((6*7))\n' });
   assert.equal(stdout, '42\n');
   const none = await vdens('ours', ['null://'], { env: { SHELL: undefined } });
-  assert.deepEqual([none.code, none.stderr], [1, 'vdens: Error: $SHELL env variable not set (set it, or name a command)\n']);
+  assert.deepEqual(
+    [none.code, none.stderr],
+    [1, 'vdens: Error: $SHELL env variable not set (set it, or name a command)\n'],
+  );
 });
 
 test('--multi makes an interface for each locator, in their order, with the prefix asked for', async (t) => {
@@ -102,7 +111,8 @@ test('resolv.conf: addresses, a file, the environment; addresses win, and nothin
   if (!requireVdens(t)) return;
   const file = join(tmpDir(t), 'resolv');
   writeFileSync(file, 'nameserver 192.0.2.1\n');
-  const see = async (args: string[], env = {}) => (await vdens('ours', [...args, 'no', 'cat', '/etc/resolv.conf'], { env })).stdout;
+  const see = async (args: string[], env = {}) =>
+    (await vdens('ours', [...args, 'no', 'cat', '/etc/resolv.conf'], { env })).stdout;
   const outside = (await run('cat', ['/etc/resolv.conf'])).stdout;
   assert.equal(await see([]), outside);
   assert.equal(await see(['-R', '9.9.9.9,2620:fe::fe']), 'nameserver 9.9.9.9\nnameserver 2620:fe::fe\n');
@@ -122,7 +132,15 @@ test('resolv.conf is there inside even if /etc has none, or a link to nothing', 
   // An /etc of our own, one namespace further out.
   for (const prepare of ['', 'ln -s /run/nothing/here /tmp/etc/resolv.conf &&']) {
     const script = `mount -t tmpfs x /tmp && mkdir /tmp/etc && cp /etc/passwd /tmp/etc && mkdir /tmp/etc/dir && ${prepare} mount --bind /tmp/etc /etc && exec "$@"`;
-    const inner = [bin('vdens'), '-R', '9.9.9.9', 'no', 'sh', '-c', 'cat /etc/resolv.conf; ls /etc; head -c 4 /etc/passwd'];
+    const inner = [
+      bin('vdens'),
+      '-R',
+      '9.9.9.9',
+      'no',
+      'sh',
+      '-c',
+      'cat /etc/resolv.conf; ls /etc; head -c 4 /etc/passwd',
+    ];
     const { stdout, stderr } = await run(bin('vdens'), ['-s', 'no', 'sh', '-c', script, 'sh', ...inner], {
       env: { VDE_RESOLVADDR: undefined, VDE_RESOLVCONF: undefined, TMPDIR: '/tmp' },
     });
@@ -154,7 +172,16 @@ test('-c and -u change nothing', async (t) => {
 
 test('--ip, --mac, --mtu and --up configure the interfaces; what ip refuses is one line', async (t) => {
   if (!requireVdens(t)) return;
-  const args = ['--ip', '10.0.0.1,gw=10.0.0.254', '--ip', 'vde0=fc00::1', '--mac', '02:00:00:00:00:07', '--mtu', '1400'];
+  const args = [
+    '--ip',
+    '10.0.0.1,gw=10.0.0.254',
+    '--ip',
+    'vde0=fc00::1',
+    '--mac',
+    '02:00:00:00:00:07',
+    '--mtu',
+    '1400',
+  ];
   const show = 'ip -br addr; ip -o link show vde0; ip route; ip -6 route show default';
   const { stdout } = await vdens('ours', [...args, 'null://', 'sh', '-c', show]);
   assert.match(stdout, /^lo +UNKNOWN +127\.0\.0\.1\/8/);
@@ -172,9 +199,17 @@ test('two of them talk over our switch, TCP included', async (t) => {
   if (!requireVdens(t)) return;
   leakCheck(t);
   const { dir } = await startSwitch(t, 'ours');
-  const server = startVdens(t, 'ours', ['--ip', '10.0.0.1', dir, 'sh', '-c', 'echo up; exec socat TCP-LISTEN:99 EXEC:cat']);
+  const server = startVdens(t, 'ours', [
+    '--ip',
+    '10.0.0.1',
+    dir,
+    'sh',
+    '-c',
+    'echo up; exec socat TCP-LISTEN:99 EXEC:cat',
+  ]);
   await server.waitFor('up\n');
-  const client = 'ping -c 1 -W 5 10.0.0.1 >/dev/null && echo hello | socat -t 5 - TCP:10.0.0.1:99,retry=20,interval=0.1';
+  const client =
+    'ping -c 1 -W 5 10.0.0.1 >/dev/null && echo hello | socat -t 5 - TCP:10.0.0.1:99,retry=20,interval=0.1';
   const { stdout, stderr } = await vdens('ours', ['--ip', '10.0.0.2', dir, 'sh', '-c', client]);
   assert.equal(stdout, 'hello\n', stderr);
   assert.deepEqual(await server.exited, { code: 0, signal: null });
@@ -214,7 +249,10 @@ test('without unshare, or with a user namespace forbidden, the remedy is named',
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /^vdens: namespace: unshare failed: Operation not permitted[^\n]*\([^\n]*\)\n$/);
   const missing = await run(process.execPath, [bin('vdens'), 'no', 'true'], { env: { PATH: join(dir, 'none') } });
-  assert.deepEqual([missing.code, missing.stderr], [1, 'vdens: namespace: there is no command unshare (install util-linux)\n']);
+  assert.deepEqual(
+    [missing.code, missing.stderr],
+    [1, 'vdens: namespace: there is no command unshare (install util-linux)\n'],
+  );
 });
 
 test('without /dev/net/tun the remedy is named', async (t) => {
@@ -222,5 +260,8 @@ test('without /dev/net/tun the remedy is named', async (t) => {
   const script = 'mount -t tmpfs x /dev/net && exec "$@"';
   const { code, stderr } = await run('unshare', ['--mount', 'sh', '-c', script, 'sh', bin('vdens'), 'null://', 'true']);
   assert.equal(code, 1);
-  assert.match(stderr, /^vdens: interface vde0: No such file or directory \(this system has no \/dev\/net\/tun[^\n]*\)\n$/);
+  assert.match(
+    stderr,
+    /^vdens: interface vde0: No such file or directory \(this system has no \/dev\/net\/tun[^\n]*\)\n$/,
+  );
 });

@@ -48,6 +48,11 @@ export interface Compliance {
   /** Longest frame that arrives whole; the lesser `maxFrame` of the two by default. */
   maxFrame?: number;
   supports?: Supports;
+  /**
+   * What `b` sends goes one frame at a time, each awaited: the stream parser of the C tools loses step when a read ends
+   * within the two bytes of a length, which happens as soon as more is on its way than it reads at once.
+   */
+  oneByOne?: boolean;
   /** Why the suite cannot run here; each test is skipped then. */
   skip?(t: TestContext): boolean;
 }
@@ -56,8 +61,19 @@ export interface Compliance {
 const FLOOD = 60_000;
 
 /** Declares the tests of one locator. */
-export function complianceSuite({ name, openPair, maxFrame, supports = {}, skip }: Compliance): void {
+export function complianceSuite({ name, openPair, maxFrame, supports = {}, oneByOne = false, skip }: Compliance): void {
   const { loss = 'noticed', tags = true, backlog = true, counted = true, runtsCounted = true } = supports;
+
+  /** Sends frames from `b` to `a`, where they are the next to arrive. */
+  const sendBack = async (b: Plug, frames: readonly Buffer[], arrived: Collector): Promise<void> => {
+    const before = arrived.frames.length;
+    for (const [i, one] of oneByOne ? frames.entries() : []) {
+      sendAll(b, [one]);
+      await arrived.count(before + i + 1);
+    }
+    if (!oneByOne) sendAll(b, frames);
+    await arrived.count(before + frames.length);
+  };
 
   /** A test with a pair of its own; nothing may be left of it. */
   const check = (what: string, body: (pair: Pair, t: TestContext) => Promise<void>): void => {
@@ -84,7 +100,8 @@ export function complianceSuite({ name, openPair, maxFrame, supports = {}, skip 
       ]) {
         const arrived = new Collector(to);
         const frames = sizes.map((size, i) => frame(size, i, from === a));
-        sendAll(from, frames);
+        if (from === b) await sendBack(b, frames, arrived);
+        else sendAll(a, frames);
         await arrived.count(frames.length);
         arrived.assertFrames(frames);
       }
@@ -130,8 +147,7 @@ export function complianceSuite({ name, openPair, maxFrame, supports = {}, skip 
         fromA.push(...toB);
         fromB.push(...toA);
         sendAll(a, toB);
-        sendAll(b, toA);
-        await Promise.all([atA.count(fromB.length), atB.count(fromA.length)]);
+        await Promise.all([sendBack(b, toA, atA), atB.count(fromA.length)]);
       }
       atA.assertFrames(fromB);
       atB.assertFrames(fromA);
@@ -222,15 +238,17 @@ export function complianceSuite({ name, openPair, maxFrame, supports = {}, skip 
         assert.ok(performance.now() - begin < 20_000, 'send has waited');
         b.receiving = true;
         const dropped = (): number => totalDrops(a.drops) + totalDrops(b.drops) + (pair.droppedBetween?.() ?? 0);
-        if (counted) await arrived.until(() => arrived.frames.length + dropped() === FLOOD);
-        else await arrived.quiet();
+        if (counted) await arrived.until(() => arrived.frames.length + dropped() === FLOOD, 'all accounted for');
+        // Traffic flows again: a later frame comes after all of them. It may have to be tried more than once, as long as
+        // what stands in between is still full.
+        let last = FLOOD;
+        sendAll(a, [frame(60, last)]);
+        const retry = setInterval(() => sendAll(a, [frame(60, ++last)]), 50);
+        const flowing = (): boolean => arrived.frames.length > 0 && sequence(arrived.frames.at(-1) as Buffer) >= FLOOD;
+        await arrived.until(flowing, 'flowing again').finally(() => clearInterval(retry));
         const order = arrived.frames.map(sequence);
         assert.ok(order.length > 100, `only ${order.length} arrived`);
         for (let i = 1; i < order.length; i++) assert.ok(order[i] > order[i - 1], `${order[i]} after ${order[i - 1]}`);
-        const { length } = arrived.frames;
-        sendAll(a, [frame(60, FLOOD)]);
-        await arrived.count(length + 1);
-        assert.equal(sequence(arrived.frames[length]), FLOOD);
       },
     );
 
@@ -262,8 +280,10 @@ export function complianceSuite({ name, openPair, maxFrame, supports = {}, skip 
       const frames = Array.from({ length: 64 }, (_, i) => frame(60 + i, i));
       // As the addresses are not turned round, a switch in between would learn them at the wrong port: broadcasts.
       for (const one of frames) one.fill(0xff, 0, 6);
-      sendAll(a, frames);
-      await back.count(64);
+      for (let at = 0; at < frames.length; at += oneByOne ? 1 : 64) {
+        sendAll(a, frames.slice(at, oneByOne ? at + 1 : undefined));
+        await back.count(oneByOne ? at + 1 : 64);
+      }
       back.assertFrames(frames);
     });
 

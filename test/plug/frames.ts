@@ -118,21 +118,6 @@ export class Collector {
     });
   }
 
-  /** Resolves when nothing has arrived for 300 ms: for peers that do not say how much they drop. */
-  quiet(): Promise<void> {
-    return new Promise((done) => {
-      const settle = (): void => {
-        this.#changed = undefined;
-        done();
-      };
-      let timer = setTimeout(settle, 300);
-      this.#changed = () => {
-        clearTimeout(timer);
-        timer = setTimeout(settle, 300);
-      };
-    });
-  }
-
   /** Asserts that exactly these have arrived, in this order. */
   assertFrames(expected: readonly Buffer[]): void {
     assert.equal(this.frames.length, expected.length);

@@ -95,6 +95,7 @@ complianceSuite({
   },
   // libvdeplug's buffer.
   maxFrame: 9234,
+  oneByOne: true,
   supports: { tags: false, backlog: false, counted: false, runtsCounted: false },
 });
 

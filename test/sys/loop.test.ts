@@ -90,6 +90,7 @@ test('the events waited for can be changed', async (t) => {
     watch.events = events === EPOLLIN ? EPOLLOUT : 0;
     return undefined;
   });
+  cleanup(t, () => watch.close());
   await pause(5);
   assert.deepEqual(seen, []);
   watch.events = EPOLLIN;
@@ -159,7 +160,9 @@ test('a handler that takes itself out is not called again', async (t) => {
     watch.close();
     return PURE;
   });
-  await pause(10);
+  cleanup(t, () => watch.close());
+  while (calls === 0) await immediate();
+  await pause(5);
   assert.equal(calls, 1);
 });
 
@@ -173,7 +176,11 @@ test('a watch taken out by another handler of the same round is not called', asy
       return undefined;
     }),
   );
-  await pause(10);
+  cleanup(t, () => {
+    for (const watch of watches) watch.close();
+  });
+  while (calls === 0) await immediate();
+  await pause(5);
   assert.equal(calls, 1);
 });
 
@@ -194,9 +201,9 @@ test('events of one that has left do not reach a newcomer', async (t) => {
     }),
   );
   while (newcomer === undefined) await immediate();
-  await pause(10);
-  assert.deepEqual(strays, []);
+  await pause(5);
   newcomer.close();
+  assert.deepEqual(strays, []);
 });
 
 test('a descriptor is watched once', (t) => {
