@@ -9,6 +9,7 @@ import { writeSync } from 'node:fs';
 import { VdeError } from '../sys/errors.js';
 import { closeInheritedOnExec, getpgrp, setpgid } from '../sys/process.js';
 import { onSignals, runCommand } from './command.js';
+import { DAEMON, HELP, PIDFILE } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { parseChain } from './dpipe-chain.js';
 import { Chain, EXIT_NOT_EXECUTED, removeAfterEnd, StageFailure } from './dpipe-run.js';
@@ -19,14 +20,7 @@ type OptionName = 'pidfile' | 'pgrpfile' | 'daemon' | 'nowrapproc' | 'nowrapnocl
 
 /** dpipe's options. */
 export const options: readonly OptionSpec<OptionName>[] = [
-  {
-    name: 'pidfile',
-    short: 'p',
-    long: ['pidfile'],
-    arg: 'required',
-    metavar: 'FILE',
-    help: 'write the process id to FILE',
-  },
+  PIDFILE,
   {
     name: 'pgrpfile',
     short: 'P',
@@ -35,7 +29,7 @@ export const options: readonly OptionSpec<OptionName>[] = [
     metavar: 'FILE',
     help: 'write the process group id to FILE with a minus sign in front, for kill -- $(cat FILE)',
   },
-  { name: 'daemon', short: 'd', long: ['daemon'], arg: 'none', help: 'run in the background' },
+  DAEMON,
   {
     name: 'nowrapproc',
     short: 'n',
@@ -50,7 +44,7 @@ export const options: readonly OptionSpec<OptionName>[] = [
     arg: 'none',
     help: 'as -n, and the files of -p and -P are left behind at the end',
   },
-  { name: 'help', short: 'h', long: ['help'], arg: 'none', help: 'print this help and exit' },
+  HELP,
 ];
 
 const USAGE = `Usage: dpipe [OPTION]... COMMAND [ARG]... = COMMAND [ARG]... [= COMMAND [ARG]...]...

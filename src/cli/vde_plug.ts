@@ -19,6 +19,7 @@ import { openSyslog } from '../sys/syslog.js';
 import { isInterfaceUp } from '../sys/tap.js';
 import { groupId, userName } from '../sys/users.js';
 import { complain, onSignals, runCommand } from './command.js';
+import { DAEMON, HELP, PIDFILE } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { type OptionSpec, type ParsedLine, parseOptions, renderHelp, usageError } from './getopt.js';
 import { IpLog } from './iplog.js';
@@ -49,18 +50,11 @@ type OptionName =
 
 /** vde_plug's options. */
 export const options: readonly OptionSpec<OptionName>[] = [
-  { name: 'daemon', short: 'd', long: ['daemon'], arg: 'none', help: 'run in the background' },
-  {
-    name: 'pidfile',
-    short: 'p',
-    long: ['pidfile'],
-    arg: 'required',
-    metavar: 'FILE',
-    help: 'write the process id to FILE',
-  },
+  DAEMON,
+  PIDFILE,
   { name: 'log', short: 'l', long: ['log'], arg: 'none', help: 'say START and STOP on syslog' },
   { name: 'iplog', short: 'L', long: ['iplog'], arg: 'none', help: 'as -l, and say which IP addresses are used' },
-  { name: 'help', short: 'h', long: ['help'], arg: 'none', help: 'print this help and exit' },
+  HELP,
   {
     name: 'help-vnl',
     long: ['help-vnl'],

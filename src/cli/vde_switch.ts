@@ -12,6 +12,7 @@ import { openSyslog } from '../sys/syslog.js';
 import { INTERFACE_NAME_MAX } from '../sys/tap.js';
 import { groupId } from '../sys/users.js';
 import { complain, onSignals, runCommand } from './command.js';
+import { DAEMON, HELP, PIDFILE } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { type OptionSpec, type ParsedLine, parseOptions, renderHelp, usageError } from './getopt.js';
 import { writePidfile } from './pidfile.js';
@@ -46,7 +47,7 @@ type OptionName =
 
 /** vde_switch's options. */
 export const options: readonly OptionSpec<OptionName>[] = [
-  { name: 'help', short: 'h', long: ['help'], arg: 'none', help: 'print this help and exit' },
+  HELP,
   { name: 'version', short: 'v', long: ['version'], arg: 'none', help: 'print the version and exit' },
   {
     name: 'numports',
@@ -104,15 +105,8 @@ export const options: readonly OptionSpec<OptionName>[] = [
     metavar: 'GROUP',
     help: 'group of directory and sockets',
   },
-  { name: 'daemon', short: 'd', long: ['daemon'], arg: 'none', help: 'run in the background' },
-  {
-    name: 'pidfile',
-    short: 'p',
-    long: ['pidfile'],
-    arg: 'required',
-    metavar: 'FILE',
-    help: 'write the process id to FILE',
-  },
+  DAEMON,
+  PIDFILE,
   {
     name: 'rcfile',
     short: 'f',

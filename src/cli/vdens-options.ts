@@ -3,6 +3,7 @@
 import { type InterfacePlan, planInterfaces } from '../netns/interfaces.js';
 import { nameserverLines, type ResolvPlan } from '../netns/resolvconf-plan.js';
 import { HOST_NAME_MAX } from '../sys/namespace.js';
+import { HELP } from './common-options.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
 
 type OptionName =
@@ -27,7 +28,7 @@ type OptionName =
 
 /** vdens's options: C's first. */
 export const options: readonly OptionSpec<OptionName>[] = [
-  { name: 'help', short: 'h', long: ['help'], arg: 'none', help: 'print this help and exit' },
+  HELP,
   { name: 'multi', short: 'm', long: ['multi'], arg: 'none', help: 'several networks, an interface for each' },
   {
     name: 'iface',
