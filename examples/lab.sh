@@ -47,8 +47,8 @@ wait_until() {
   done
 }
 
-# Starts a switch, whose locator is then vde://$LAB/NAME. Its console reads from the fifo NAME.in, so to speak: nothing
-# comes, but no end either.
+# Starts a switch, whose locator is then vde://$LAB/NAME. It would end with its standard input, so that is a fifo which
+# is open for writing too: `echo port/print 1<> NAME.in`, and the answer is in NAME.log.
 switch() {
   mkfifo "$1.in"
   echo "\$ vde_switch -s $LAB/$1"
@@ -56,7 +56,7 @@ switch() {
   wait_until test -S "$1/ctl"
 }
 
-# Starts vdens as if in a terminal of its own: `namespace NAME ARGUMENTS`. The lines for its shell come from NAME.in.
+# Starts vdens as if in a terminal of its own: `namespace NAME ARGUMENTS`. Its shell reads the fifo NAME.in.
 namespace() {
   mkfifo "$1.in" "$1.out"
   echo "$1\$ vdens ${*:2}"

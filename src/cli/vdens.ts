@@ -70,14 +70,14 @@ async function start(invocation: StartInvocation): Promise<number> {
       attachments.push(new Attachment(tap, descriptor, locators[i], complain));
     }
     // One after the other: who is first gets the lower port of a switch.
-    for (const one of attachments) await one.open();
+    for (const one of attachments) await Promise.race([one.open(), launch.started]);
     if (names && name !== undefined && pid !== undefined) {
       const ends = attachments.map(({ interfaceName, locator }) => ({ name: interfaceName, locator }));
       removeName = names.giveName(name, pid, { interfaces: ends, command, sysadmin });
     }
     if (launch.agent) {
       const { waitForLeases } = await import('../netns/dhcp-wait.js');
-      await waitForLeases(launch.agent);
+      await Promise.race([waitForLeases(launch.agent), launch.started]);
     }
     launch.go();
     await launch.started;

@@ -57,6 +57,7 @@ export class Attachment {
     this.#cable = cable;
     if (this.#closed) {
       cable.close();
+      await this.#endCommand();
       return;
     }
     void cable.ended.then(({ lost, error }) => {

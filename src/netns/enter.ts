@@ -4,7 +4,7 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { constants as os } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { type NamespaceDescriptors, spawnInside } from '../sys/enter.js';
-import { VdeError } from '../sys/errors.js';
+import { fromNodeError, VdeError } from '../sys/errors.js';
 import { type NamespaceKind, namespaceId } from '../sys/namespace.js';
 import { processState, reap } from '../sys/wait.js';
 import { commandCapabilities } from './inside.js';
@@ -32,7 +32,11 @@ export async function enter(target: NamedNamespace, command: readonly string[]):
     return await wait(pid);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw ended(target);
-    throw error;
+    throw fromNodeError(
+      error,
+      `--enter ${target.name}`,
+      'enter it from where it was started, not from another namespace',
+    );
   } finally {
     for (const fd of Object.values(opened)) closeSync(fd);
   }

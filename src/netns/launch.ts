@@ -42,7 +42,7 @@ export class Launch {
   readonly child: ChildProcess;
   /** The interfaces, when all of them have arrived and the set-up inside is done. */
   readonly ready: Promise<ReceivedTap[]>;
-  /** Resolves when the command runs. */
+  /** Resolves when the command runs; rejects, at any time before, if it never will. */
   readonly started: Promise<void>;
   /** How helper or command ended. */
   readonly ended: Promise<WardEnd>;
@@ -53,7 +53,7 @@ export class Launch {
   readonly #inbox = new Memory(MESSAGE_MAX);
   readonly #taps: ReceivedTap[] = [];
   #diagnosis = '';
-  #isReady = false;
+  #going = false;
   #onReady!: { done: (taps: ReceivedTap[]) => void; fail: (error: VdeError) => void };
   #onStarted!: { done: () => void; fail: (error: VdeError) => void };
 
@@ -77,7 +77,7 @@ export class Launch {
     this.ended = new Promise((done) => {
       this.child.once('close', (code, signal) => {
         done({ code, signal });
-        if (!this.#isReady) this.#fail(namespaceFailure(this.#diagnosis, signal));
+        this.#fail(namespaceFailure(this.#diagnosis, signal));
       });
       this.child.once('error', (error: NodeJS.ErrnoException) => {
         done({ code: 1, signal: null });
@@ -118,6 +118,7 @@ export class Launch {
 
   /** Lets the helper become the command. */
   go(): void {
+    this.#going = true;
     this.#tell({ go: true });
   }
 
@@ -134,7 +135,7 @@ export class Launch {
       if (length <= 0) {
         // The end of the connection: the helper has become the command, or ended; its end says more then.
         this.stop();
-        if (this.#isReady) this.#onStarted.done();
+        if (this.#going) this.#onStarted.done();
         return;
       }
       this.#take(JSON.parse(new TextDecoder().decode(this.#inbox.bytes.subarray(0, length))), descriptors[0]);
@@ -144,10 +145,8 @@ export class Launch {
   #take(message: FromHelper, descriptor: Descriptor | undefined): void {
     if ('tap' in message && descriptor) this.#taps.push({ name: message.tap, descriptor });
     else if ('ready' in message) {
-      this.#isReady = true;
       this.#onReady.done(this.#taps);
     } else if ('failure' in message) {
-      this.#isReady = true;
       this.stop();
       this.#fail(new LaunchError(message.failure));
     }

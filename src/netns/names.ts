@@ -124,7 +124,11 @@ export function giveName(
   // Written whole before it has its name, so that nobody reads half of it.
   const draft = join(dir, `.${name}.${process.pid}`);
   const path = join(dir, name);
-  writeFileSync(draft, text, { mode: 0o600 });
+  try {
+    writeFileSync(draft, text, { mode: 0o600 });
+  } catch (error) {
+    throw fromNodeError(error, dir);
+  }
   try {
     for (let tries = 0; ; tries++) {
       const other = findName(name, dir);

@@ -1,7 +1,9 @@
 /** vdens: signals, terminals, sudden ends, and networks that go and come back. */
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
 import { bin } from '../support/bin.js';
@@ -96,6 +98,24 @@ test('a command as network is started again when it ends', async (t) => {
   await waitForClients(dir, 0);
 });
 
+test('Ctrl-C while a network is still being waited for ends vdens at once, without the command', async (t) => {
+  if (!requireVdens(t) || !requirePeer(t, 'socat')) return;
+  const path = join(tmpDir(t), 'sw');
+  mkdirSync(path);
+  // It accepts, and never answers.
+  const silent = createServer().listen(join(path, 'ctl'));
+  const asked = once(silent, 'connection');
+  t.after(() => silent.close());
+  const terminal = await pty(t, bin('vdens'), [path, 'echo', 'ran']);
+  const [connection] = await asked;
+  connection.resume();
+  const began = Date.now();
+  terminal.type('\x03');
+  assert.deepEqual(await terminal.child.exited, { code: 130, signal: null });
+  assert.ok(Date.now() - began < 3000);
+  assert.equal(terminal.child.stdout, '');
+});
+
 test('Ctrl-C ends the command and with it vdens', async (t) => {
   if (!requireVdens(t) || !requirePeer(t, 'socat')) return;
   const terminal = await pty(t, bin('vdens'), [
@@ -110,11 +130,25 @@ test('Ctrl-C ends the command and with it vdens', async (t) => {
   assert.equal(terminal.child.stdout, 'up\ngot\n');
 });
 
-test('a shell inside has the terminal: jobs, Ctrl-C and Ctrl-Z are its own', async (t) => {
-  if (!requireVdens(t) || !requirePeer(t, 'socat', 'bash')) return;
+for (const entered of [false, true]) {
+  test(`a shell ${entered ? 'that has entered' : 'inside'} has the terminal: jobs, Ctrl-C and Ctrl-Z are its own`, async (t) => {
+    if (!requireVdens(t) || !requirePeer(t, 'socat', 'bash')) return;
+    const runtime = { XDG_RUNTIME_DIR: tmpDir(t) };
+    if (entered) {
+      const first = startVdens(t, 'ours', ['--name', 'a', 'null://', 'sh', '-c', 'echo up; exec sleep 60'], {
+        env: runtime,
+      });
+      await first.waitFor('up\n');
+    }
+    await useShell(t, entered ? ['--enter', 'a'] : ['null://'], runtime);
+  });
+}
+
+/** What a user of an interactive shell does. */
+async function useShell(t: test.TestContext, args: string[], runtime: Record<string, string>): Promise<void> {
   const on = ['stdin', 'stdout', 'stderr'] as ('stdin' | 'stdout' | 'stderr')[];
-  const env = { PS1: 'ns# ', TERM: 'dumb' };
-  const { screen, type, child } = await pty(t, bin('vdens'), ['null://', 'bash', '--norc', '--noprofile'], { on, env });
+  const env = { PS1: 'ns# ', TERM: 'dumb', ...runtime };
+  const { screen, type, child } = await pty(t, bin('vdens'), [...args, 'bash', '--norc', '--noprofile'], { on, env });
   await screen.expect('ns# ');
   type('sleep 77\r');
   await screen.expect('sleep 77');
@@ -130,7 +164,7 @@ test('a shell inside has the terminal: jobs, Ctrl-C and Ctrl-Z are its own', asy
   type('echo "st:$?"; exit 4\r');
   await screen.expect('st:130');
   assert.deepEqual(await child.exited, { code: 4, signal: null });
-});
+}
 
 test('Ctrl-Z stops vdens with the command for the shell above, which continues both', async (t) => {
   if (!requireVdens(t) || !requirePeer(t, 'socat', 'bash')) return;

@@ -13,6 +13,7 @@ import { bin, root } from './bin.js';
 import { cleanup, type Owner } from './cleanup.js';
 import { requirePeer, requireTun, requireUserNamespaces, type Skippable } from './peers.js';
 import { type Running, start } from './proc.js';
+import { tmpDir } from './tmp.js';
 
 /** The user and the group `nobody` of the kernel's default overflow identifier. */
 const NOBODY = 65534;
@@ -25,9 +26,9 @@ exec setpriv --reuid=${NOBODY} --regid=${NOBODY} --clear-groups "$@"`;
 export interface ExampleOptions {
   args?: string[];
   env?: Record<string, string>;
-  /** Files to be handed to the script: the name of the variable that gets the path, and what to copy there. */
+  /** Files for the script: the variable that gets the path of a copy, and the file. */
   files?: Record<string, string>;
-  /** A folder of commands that take the place of all others. */
+  /** A folder of commands that come before all others in PATH. */
   commands?: string;
 }
 
@@ -62,15 +63,13 @@ export class Example {
 /** Starts an example by the name of its script; it ends, with all that it has started, when the test ends. */
 export function startExample(t: Owner, name: string, options: ExampleOptions = {}): Example {
   const { args = [], env = {}, files = {}, commands } = options;
-  // Not os.tmpdir(), which may be closed to others.
-  const dir = mkdtempSync('/tmp/v-');
-  cleanup(t, () => rmSync(dir, { recursive: true, force: true }));
+  const isRoot = process.geteuid?.() === 0;
+  const dir = isRoot ? openDir(t) : tmpDir(t);
   const [lab, given] = [join(dir, 'lab'), join(dir, 'given')];
   for (const one of [lab, given]) mkdirSync(one);
   for (const [variable, file] of Object.entries(files)) cpSync(file, join(given, variable));
   if (commands) cpSync(commands, join(given, 'commands'), { recursive: true });
 
-  const isRoot = process.geteuid?.() === 0;
   const tree = isRoot ? join(dir, 'tree') : root;
   const node = isRoot ? join(dir, 'node') : dirname(process.execPath);
   if (isRoot) {
@@ -95,6 +94,13 @@ export function startExample(t: Owner, name: string, options: ExampleOptions = {
     },
   });
   return new Example(running, own, lab);
+}
+
+/** A fresh directory below one that everybody can enter, which os.tmpdir() may not be. */
+function openDir(t: Owner): string {
+  const dir = mkdtempSync('/tmp/v-');
+  cleanup(t, () => rmSync(dir, { recursive: true, force: true }));
+  return dir;
 }
 
 /** Runs an example to its end and returns its output. */

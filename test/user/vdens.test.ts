@@ -85,3 +85,14 @@ test('a namespace with a name is entered with the same rights', async (t) => {
   const direct = await asUser(t, bin('vdens'), ['null://', 'grep', 'Cap', '/proc/self/status']);
   assert.equal(stdout, direct.stdout, stderr);
 });
+
+test('from within one namespace another cannot be entered, and that is said', async (t) => {
+  if (!(await ready(t))) return;
+  const name = `u${process.pid}`;
+  const script = `${bin('vdens')} --name ${name} null:// sleep 60 & P=$!
+    until ${bin('vdens')} --list | grep -q ${name}; do kill -0 $P || exit 9; sleep 0.05; done
+    ${bin('vdens')} no ${bin('vdens')} --enter ${name} true; S=$?; kill $P; wait; exit $S`;
+  const { code, stderr } = await asUser(t, 'sh', ['-c', script]);
+  assert.equal(code, 1);
+  assert.match(stderr, /^vdens: --enter \S+: Permission denied \([^\n]*\)\n$/);
+});
