@@ -17,7 +17,7 @@ import { hasInput, MSG_PEEK, probeUnix, SOCK_DGRAM, tryConnectRaw, tryConnectUni
 import { DatagramPlug } from './datagram.js';
 import type { Plug } from './plug.js';
 import { answerHello, type Party, type Session, sayHello } from './ptp-hello.js';
-import { type Place, removeOwn } from './ptp-place.js';
+import { identity, type Place, removeOwn } from './ptp-place.js';
 
 /** How often it is looked whether a C peer is still there, in ms. */
 const LOOK_MS = 200;
@@ -141,6 +141,8 @@ export class DatagramMeeting implements Meeting {
   /** A C peer: frames go over the bound socket. */
   #converse(): void {
     const { socket, other } = this.place;
+    // Looked at first: should it be replaced meanwhile, that will be seen.
+    const file = identity(other);
     const connected = tryConnectUnix(socket, other) === 0;
     const { name, drops } = this.host;
     this.#join(
@@ -149,7 +151,8 @@ export class DatagramMeeting implements Meeting {
     // Without a file of its own the peer can be heard, but neither reached nor missed.
     if (!connected) return;
     const look = () => {
-      if (!hasInput(socket) && probeUnix(other, SOCK_DGRAM) !== 'alive') this.#end();
+      const there = identity(other) === file && probeUnix(other, SOCK_DGRAM) === 'alive';
+      if (!there && !hasInput(socket)) this.#end();
     };
     this.#look = setInterval(look, LOOK_MS).unref();
     try {

@@ -103,9 +103,10 @@ function removeStale(path: string): void {
   }
 }
 
-function identity(path: string): string {
+/** Which file a path names, empty if none. An inode's number alone may be a newer file's. */
+export function identity(path: string): string {
   const stat = lstatSync(path, { throwIfNoEntry: false, bigint: true });
-  return stat === undefined ? '' : `${stat.dev}:${stat.ino}`;
+  return stat === undefined ? '' : `${stat.dev}:${stat.ino}:${stat.birthtimeNs}`;
 }
 
 /** A directory that we may not read has no lock to be had: then ends that start in the same instant may clash. */

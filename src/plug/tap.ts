@@ -29,6 +29,8 @@ const EIO = errnoNumber('EIO');
 const BURSTS_PER_TURN = 2;
 /** A burst ends early when it has this many bytes, so that it is still in the cache when it is sent. */
 const BURST_BYTES = 256 << 10;
+/** With so many bytes in a burst, more is likely to come. */
+const BULK_BYTES = 32 << 10;
 
 // Run to completion: one slab serves all taps of the process.
 const burst = new Burst();
@@ -132,6 +134,7 @@ export class TapPlug extends PlugBase implements Plug {
         bytes += length;
       }
     }
+    if (bytes >= BULK_BYTES) loop().bulk();
     burst.count = count;
     if (header > 0) burst.readOffloads();
     if (count > 0) sink(burst);

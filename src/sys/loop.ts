@@ -8,12 +8,17 @@
  * A wake-up through libuv costs about 2 µs, which one frame in flight would feel. So while nothing but the data path has
  * been busy we linger: our set takes libuv's own descriptor in (never the other way round at the same time, epoll sets
  * may not form a ring) and the process sleeps in our `epoll_wait` instead. A slice of lingering ends as soon as libuv
- * has something to do, when its next timer is due, and after `LINGER_MS` in any case.
+ * has something to do, when its next timer is due, and after `LINGER_MS` in any case. One timer descriptor ends the
+ * slice: a timeout for each wait would cost some 3 µs each on a virtual machine, where setting a timer is an exit.
+ *
+ * Before it sleeps, a loop through which bulk data flows yields the CPU a few times and looks again: on a machine with
+ * few cores those who make and take the data run meanwhile, and more is there at once. Sleeping and waking cost more.
  */
 
-import { EPOLLIN, Epoll } from './epoll.js';
+import { EPOLLET, EPOLLIN, Epoll } from './epoll.js';
 import { callback, check, native } from './ffi.js';
 import { Memory } from './memory.js';
+import { TimerFd } from './timerfd.js';
 
 const UV_POLL = 8;
 const UV_READABLE = 1;
@@ -27,6 +32,7 @@ const pollCallback = 'void vde_poll_callback(size_t handle, int status, int even
 const uvPollStop = native<(handle: number) => number>('int uv_poll_stop(size_t handle)');
 const uvBackendFd = native<(loop: number) => number>('int uv_backend_fd(size_t loop)');
 const uvBackendTimeout = native<(loop: number) => number>('int uv_backend_timeout(size_t loop)');
+const schedYield = native<() => number>('int sched_yield()');
 const uvUpdateTime = native<(loop: number) => void>('void uv_update_time(size_t loop)');
 
 /** Returned by a handler that did nothing but move frames: no promise, timer or stream of Node's was touched. */
@@ -40,6 +46,9 @@ const ROUNDS = 16;
 /** Longest slice of lingering, in ms: the longest that a descriptor newly given to libuv can go unwatched. */
 const LINGER_MS = 4;
 const BACKEND_TAG = 0xffff_ffff;
+const TIMER_TAG = 0xffff_fffe;
+/** How often the CPU is yielded to others before sleeping while bulk data flows. */
+const BULK_YIELDS = 8;
 
 /** A descriptor in the loop. `close` takes it out; the descriptor itself stays its owner's. */
 export class Watch {
@@ -83,6 +92,7 @@ export class Loop {
   /** Tags released while a round is being worked off: reused only after it, so that stale events cannot hit a newcomer. */
   readonly #releasedTags: number[] = [];
   readonly #uvLoop = uvDefaultLoop();
+  readonly #sliceTimer = new TimerFd('event loop');
   readonly #handle = new Memory(uvHandleSize(UV_POLL));
   readonly #backendFd = uvBackendFd(this.#uvLoop);
   readonly #onReadable: unknown;
@@ -91,9 +101,12 @@ export class Loop {
   #inRound = false;
   #lingering = false;
   #touched = false;
+  #bulk = false;
 
   constructor() {
     check(uvPollInit(this.#uvLoop, this.#handle.address, this.epoll.fd), 'uv_poll_init', 'event loop');
+    // Edge-triggered: an expiry shows once, and need not be read.
+    this.epoll.add(this.#sliceTimer.fd, EPOLLIN | EPOLLET, TIMER_TAG);
     this.#onReadable = callback(pollCallback, () => this.#run());
     this.#uvPollStart = native('int uv_poll_start(size_t handle, int events, vde_poll_callback *callback)');
   }
@@ -135,6 +148,11 @@ export class Loop {
     this.#touched = true;
   }
 
+  /** Says that the running handler has moved much at once and that more is likely to come. */
+  bulk(): void {
+    this.#bulk = true;
+  }
+
   #startPolling(): void {
     check(this.#uvPollStart(this.#handle.address, UV_READABLE, this.#onReadable), 'uv_poll_start', 'event loop');
   }
@@ -164,7 +182,8 @@ export class Loop {
     try {
       for (let i = 0; i < ready; i++) {
         const tag = this.epoll.tag(i);
-        if (tag === BACKEND_TAG) {
+        if (tag >= TIMER_TAG) {
+          // libuv has something to do, or the slice is over.
           pure = false;
           continue;
         }
@@ -178,22 +197,33 @@ export class Loop {
     return pure && !this.#touched;
   }
 
+  /** Waits until something is ready. */
+  #wait(): number {
+    if (this.#bulk) {
+      this.#bulk = false;
+      for (let i = 0; i < BULK_YIELDS; i++) {
+        schedYield();
+        const ready = this.epoll.wait(0);
+        if (ready > 0) return ready;
+      }
+    }
+    return this.epoll.wait(-1);
+  }
+
   /** Sleeps in our own `epoll_wait` as long as only the data path is busy. */
   #linger(): void {
     uvUpdateTime(this.#uvLoop);
     const due = uvBackendTimeout(this.#uvLoop);
     if (due === 0) return;
-    const end = performance.now() + (due < 0 ? LINGER_MS : Math.min(due, LINGER_MS));
+    this.#sliceTimer.set(due < 0 ? LINGER_MS : Math.min(due, LINGER_MS));
     this.#lingering = true;
     uvPollStop(this.#handle.address);
     this.epoll.add(this.#backendFd, EPOLLIN, BACKEND_TAG);
     try {
-      for (;;) {
-        const left = end - performance.now();
-        if (left <= 0) break;
-        const ready = this.epoll.wait(Math.ceil(left));
-        if (ready === 0 || !this.#dispatch(ready) || this.#watched === 0) break;
-      }
+      do {
+        const ready = this.#wait();
+        if (ready > 0 && !this.#dispatch(ready)) break;
+      } while (this.#watched > 0);
     } finally {
       this.epoll.remove(this.#backendFd);
       this.#lingering = false;

@@ -88,7 +88,13 @@ test('a switch stands alone beside null://, in the background too, and is taken 
   const dir = join(root, 'n');
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     const pidfile = join(root, signal);
-    const { code, stderr } = await run(command('ours', 'vde_plug'), ['-d', '-p', pidfile, 'null://', `switch://${dir}`]);
+    const { code, stderr } = await run(command('ours', 'vde_plug'), [
+      '-d',
+      '-p',
+      pidfile,
+      'null://',
+      `switch://${dir}`,
+    ]);
     assert.equal(code, 0, stderr);
     await waitForFile(pidfile);
     const pid = Number(readFileSync(pidfile, 'utf8'));

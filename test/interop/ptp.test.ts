@@ -1,15 +1,26 @@
 /** Point-to-point links between `vde_plug`s of either make, and with QEMU. */
 
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'node:test';
+import { probeUnix, SOCK_DGRAM, SOCK_STREAM } from '../../src/sys/socket.js';
 import type { Owner } from '../support/cleanup.js';
 import { guest, requireGuest } from '../support/guest.js';
 import { leakCheck } from '../support/leaks.js';
-import { command, FrameStream, frame, MAKES, type Make, openEnd, startSwitch, waitForClients } from '../support/network.js';
-import { requirePeer, requireRoot } from '../support/peers.js';
-import { run, start } from '../support/proc.js';
+import { type Namespace, namespace } from '../support/namespace.js';
+import {
+  command,
+  FrameStream,
+  frame,
+  MAKES,
+  type Make,
+  openEnd,
+  startSwitch,
+  waitForClients,
+} from '../support/network.js';
+import { requirePeer, requireRoot, requireTun } from '../support/peers.js';
+import { type Running, run, start } from '../support/proc.js';
 import { waitForGone, waitForSocket, waitUntil } from '../support/sockets.js';
 import { tmpDir } from '../support/tmp.js';
 
@@ -34,7 +45,7 @@ async function startEnd(t: Owner, make: Make, path: string, file: string): Promi
 
 /** Whether a process has bound a socket to that path: the file alone may be a dead one's. */
 function isBound(path: string): boolean {
-  return readFileSync('/proc/net/unix', 'utf8').includes(` ${path}\n`);
+  return probeUnix(path, path.endsWith('/ctl') ? SOCK_STREAM : SOCK_DGRAM) === 'alive';
 }
 
 let serial = 0;
@@ -216,3 +227,52 @@ test('ptp: QEMU joins us in either order, by our socket pair or by our switch', 
     );
   }
 });
+
+/** A namespace with a tap in it that a `vde_plug` of ours, also inside, joins to a locator. */
+async function tapEnd(t: Owner, locator: string, address: string): Promise<{ net: Namespace; plug(): Running }> {
+  const net = await namespace(t);
+  await net.addTap('t0', { address });
+  return { net, plug: () => net.start(t, command('ours', 'vde_plug'), ['tap://t0', locator]) };
+}
+
+for (const [name, first, second] of [
+  ['ptp', 'ptp://%', 'ptp://%'],
+  ['switch', 'switch://%', 'vde://%'],
+] as const) {
+  test(`${name}: two taps meet, also after either process has been killed`, async (t) => {
+    if (!requireRoot(t) || !requireTun(t) || !requirePeer(t, 'ping')) return;
+    leakCheck(t);
+    const path = join(tmpDir(t), 'n');
+    const left = await tapEnd(t, first.replace('%', path), '10.0.0.1/24');
+    const right = await tapEnd(t, second.replace('%', path), '10.0.0.2/24');
+    const ping = async () => {
+      // The first ones may go out before both ends are there.
+      const { code, stdout } = await left.net.exec('ping', ['-c1', '-w10', '-i0.2', '10.0.0.2']);
+      assert.equal(code, 0, stdout);
+    };
+    const up = (file: string) => waitUntil(file, 'bound socket', () => isBound(file));
+    const files = name === 'ptp' ? [path, `${path}+`] : [join(path, 'ctl')];
+    let a = left.plug();
+    await up(files[0]);
+    let b = right.plug();
+    await ping();
+    b.kill('SIGKILL');
+    await b.exited;
+    b = right.plug();
+    await ping();
+    a.kill('SIGKILL');
+    await a.exited;
+    a = left.plug();
+    await up(files[0]);
+    if (name === 'switch') {
+      await b.exited;
+      b = right.plug();
+    }
+    await ping();
+    for (const one of [a, b]) {
+      one.kill('SIGTERM');
+      await one.exited;
+    }
+    assert.deepEqual(readdirSync(dirname(path)), []);
+  });
+}
