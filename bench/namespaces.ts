@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Child, median, progress, startSwitch } from './support.js';
+import { attempt, Child, median, progress, startSwitch, within } from './support.js';
 
 const OURS = fileURLToPath(new URL('../bin/vdens', import.meta.url));
 const DEBIAN = '/usr/bin/vdens';
@@ -204,13 +204,16 @@ export async function benchNamespaces(rounds: number, seconds: number, only?: Re
     for (const row of rows) {
       for (const name of row.labs) {
         progress(`round ${round} of ${rounds}: ${row.name}: ${name}`);
-        const lab = await LABS[name]();
-        try {
-          const list = samples.get(row) as Partial<Record<LabName, Sample[]>>;
-          list[name] = [...(list[name] ?? []), await measure(lab, row, seconds)];
-        } finally {
-          await lab.stop();
-        }
+        const sample = await attempt(`${row.name}: ${name}`, async () => {
+          const lab = await LABS[name]();
+          try {
+            return await within(seconds + 20, measure(lab, row, seconds));
+          } finally {
+            await lab.stop();
+          }
+        });
+        const list = samples.get(row) as Partial<Record<LabName, Sample[]>>;
+        list[name] = [...(list[name] ?? []), sample];
       }
     }
   }

@@ -22,7 +22,8 @@ export class Child {
 
   constructor(command: string, args: readonly string[]) {
     // What a switch says about its end is no result.
-    this.#process = spawn(command, args, { cwd: root, stdio: ['pipe', 'pipe', 'ignore'] });
+    // A process group of its own: C's vdens leaves its command behind when it is ended.
+    this.#process = spawn(command, args, { cwd: root, stdio: ['pipe', 'pipe', 'ignore'], detached: true });
     this.#exited = once(this.#process, 'exit');
     this.#process.stdout?.on('data', (text) => {
       this.#output += text;
@@ -69,11 +70,22 @@ export class Child {
 
   async stop(): Promise<void> {
     children.delete(this);
-    if (this.#process.exitCode === null && this.#process.signalCode === null) {
-      this.#process.kill('SIGTERM');
-      const timer = setTimeout(() => this.#process.kill('SIGKILL'), 2000);
+    const running = this.#process.exitCode === null && this.#process.signalCode === null;
+    this.#signal('SIGTERM');
+    if (running) {
+      const timer = setTimeout(() => this.#signal('SIGKILL'), 2000);
       await this.#exited;
       clearTimeout(timer);
+    }
+    this.#signal('SIGKILL');
+  }
+
+  /** Sends a signal to the child and to all that it has started. */
+  #signal(signal: NodeJS.Signals): void {
+    try {
+      process.kill(-this.pid, signal);
+    } catch {
+      // All of them have ended.
     }
   }
 }
@@ -122,6 +134,31 @@ export function cpuTime(pid: number): number {
 /** Resident memory of a process, in MiB. */
 export function residentMemory(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
+
+/** Settles as `work` does, or fails when it takes longer than `seconds`. */
+export async function within<T>(seconds: number, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, fail) => {
+    timer = setTimeout(() => fail(new Error(`not done after ${seconds} s`)), seconds * 1000);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Runs a sample again, up to twice, if it fails: C's tools hang now and then. */
+export async function attempt<T>(name: string, sample: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await sample();
+    } catch (error) {
+      if (tries === 3) throw error;
+      progress(`${name}: ${(error as Error).message}: again\n`);
+    }
+  }
 }
 
 export function median(values: readonly number[]): number {

@@ -5,6 +5,7 @@
  */
 
 import {
+  attempt,
   type Child,
   cpuTime,
   median,
@@ -14,6 +15,7 @@ import {
   type Side,
   startClient,
   startSwitch,
+  within,
 } from './support.js';
 
 interface Row {
@@ -125,7 +127,8 @@ export async function benchSwitch(rounds: number, seconds: number, only?: RegExp
     for (const row of rows) {
       for (const side of SIDES) {
         progress(`round ${round} of ${rounds}: ${row.name}: ${side}`);
-        samples.get(row)?.[side].push(await run(side, row, seconds));
+        const sample = await attempt(`${row.name}: ${side}`, () => within(seconds + 60, run(side, row, seconds)));
+        samples.get(row)?.[side].push(sample);
       }
     }
   }
