@@ -29,8 +29,9 @@ const EIO = errnoNumber('EIO');
 const BURSTS_PER_TURN = 2;
 /** A burst ends early when it has this many bytes, so that it is still in the cache when it is sent. */
 const BURST_BYTES = 256 << 10;
-/** With so many bytes in a burst, more is likely to come. */
+/** Super-frames with so many bytes in a burst are a stream, of which more is likely to come. */
 const BULK_BYTES = 32 << 10;
+const BULK_FRAME = 4 << 10;
 
 // Run to completion: one slab serves all taps of the process.
 const burst = new Burst();
@@ -134,7 +135,7 @@ export class TapPlug extends PlugBase implements Plug {
         bytes += length;
       }
     }
-    if (bytes >= BULK_BYTES) loop().bulk();
+    if (bytes >= BULK_BYTES && bytes >= count * BULK_FRAME) loop().bulk();
     burst.count = count;
     if (header > 0) burst.readOffloads();
     if (count > 0) sink(burst);

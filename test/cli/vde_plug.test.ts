@@ -214,6 +214,19 @@ test('a directory that may not be entered: the line says permission and where to
   assert.match(stderr, /^vde_plug: .*Permission denied \(you may not connect to .*ctl: see the switch's -m and -g/);
 });
 
+test('a directory that may not be written: the socket of the end goes elsewhere', async (t) => {
+  if (!requireRoot(t) || !requirePeer(t, 'setpriv')) return;
+  const { dir } = await startSwitch(t, 'ours', ['-m', '666']);
+  chownSync(dir, 65534, 65534);
+  chmodSync(dir, 0o755);
+  const end = await openEnd(t, dir);
+  // Root without capabilities, for whom the directory is somebody else's.
+  const plug = start(t, 'setpriv', ['--bounding-set=-all', '--inh-caps=-all', PLUG, dir]);
+  await waitForClients(dir, 2);
+  plug.stdin.write(records(frame({ tag: 'elsewhere' })));
+  await end.receive('elsewhere');
+});
+
 test('the stream is put together again however it is cut: one byte at a time', async (t) => {
   leakCheck(t);
   const { dir } = await startSwitch(t, 'ours');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { leakCheck } from '../support/leaks.js';
 import { MAKES, startSwitch } from '../support/network.js';
-import { requirePeer } from '../support/peers.js';
+import { requirePeer, which } from '../support/peers.js';
 import { waitUntil } from '../support/sockets.js';
 import { tmpDir } from '../support/tmp.js';
 import { requireVdens, startVdens, vdens } from '../support/vdens.js';
@@ -30,7 +30,16 @@ for (const make of MAKES) {
     const { dir } = await startSwitch(t, make);
     const leases = join(tmpDir(t), 'leases');
     const server = startVdens(t, 'ours', [
-      ...['--ip', '10.9.0.1/24', dir, 'dnsmasq', '--no-daemon', '--conf-file=/dev/null', '--port=0', '--no-ping'],
+      ...[
+        '--ip',
+        '10.9.0.1/24',
+        dir,
+        which('dnsmasq') as string,
+        '--no-daemon',
+        '--conf-file=/dev/null',
+        '--port=0',
+        '--no-ping',
+      ],
       ...['--interface=vde0', '--dhcp-range=10.9.0.50,10.9.0.90,1h', `--dhcp-leasefile=${leases}`, '--pid-file='],
       ...['--user=', '--group=', '--dhcp-option=option:dns-server,9.9.9.9', '--dhcp-option=option:domain-name,ex.test'],
     ]);

@@ -130,8 +130,8 @@ test('resolv.conf: addresses, a file, the environment; addresses win, and nothin
 test('resolv.conf is there inside even if /etc has none, or a link to nothing', async (t) => {
   if (!requireVdens(t)) return;
   // An /etc of our own, one namespace further out.
-  for (const prepare of ['', 'ln -s /run/nothing/here /tmp/etc/resolv.conf &&']) {
-    const script = `mount -t tmpfs x /tmp && mkdir /tmp/etc && cp /etc/passwd /tmp/etc && mkdir /tmp/etc/dir && ${prepare} mount --bind /tmp/etc /etc && exec "$@"`;
+  for (const prepare of ['', 'ln -s /run/nothing/here /mnt/etc/resolv.conf &&']) {
+    const script = `mount -t tmpfs x /mnt && mkdir /mnt/etc && cp /etc/passwd /mnt/etc && mkdir /mnt/etc/dir && ${prepare} mount --bind /mnt/etc /etc && exec "$@"`;
     const inner = [
       bin('vdens'),
       '-R',
