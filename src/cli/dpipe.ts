@@ -47,6 +47,11 @@ export const options: readonly OptionSpec<OptionName>[] = [
   HELP,
 ];
 
+/** Statuses above this are 128 + the signal that killed a command. */
+const SIGNALLED = 128;
+/** How long a signal may take to reach all of a process group, in ms. */
+const SIGNAL_MS = 50;
+
 const USAGE = `Usage: dpipe [OPTION]... COMMAND [ARG]... = COMMAND [ARG]... [= COMMAND [ARG]...]...
 
 Runs the commands with their standard inputs and outputs cross-connected.
@@ -100,7 +105,10 @@ async function dpipe(args: string[]): Promise<number> {
     }
     await chain.start();
     daemon.ready();
-    return await chain.ended();
+    const status = await chain.ended();
+    // A signal to the whole group ends the commands too: ours, then, may be a moment behind theirs.
+    if (status > SIGNALLED) await new Promise((done) => setTimeout(done, SIGNAL_MS));
+    return status;
   } catch (error) {
     await chain.stop('SIGTERM');
     if (!(error instanceof StageFailure)) throw error;
