@@ -8,8 +8,8 @@
  *   libvdeplug.ts crowd VNL WORK       attaches `ports` ends and holds them until its standard input ends
  *
  * It prints `ready` when it is attached. Each line on its standard input lets it take the next step: `hello` (one frame
- * from its first address), `announced` (one from each of its addresses), then the work itself; at the end it prints one
- * line of JSON.
+ * from its first address), `announced` (one from each of its addresses, and a warm-up), then the work itself; at the end
+ * it prints one line of JSON.
  */
 
 import { once } from 'node:events';
@@ -28,6 +28,8 @@ interface Work {
   /** For `crowd`. */
   ports: number;
 }
+
+const WARM_UP_MS = 700;
 
 const lib = koffi.load('libvdeplug.so.2');
 const libc = koffi.load(null);
@@ -81,6 +83,16 @@ function announce(first: number, last: number): void {
   frame.writeUInt16BE(0x88b5, 12);
   for (let i = first; i < last; i++) {
     address(work.self, i).copy(frame, 6);
+    sendFrame(connection, frame, frame.length, 0);
+  }
+}
+
+/** Gets everything on the way up to speed, with frames that are not counted because of their size. */
+function warmUp(): void {
+  const list = frames();
+  const end = performance.now() + WARM_UP_MS;
+  for (let i = 0; performance.now() < end; i++) {
+    const frame = Buffer.concat([list[i % list.length], Buffer.alloc(1)]);
     sendFrame(connection, frame, frame.length, 0);
   }
 }
@@ -183,6 +195,7 @@ await step('ready');
 announce(0, 1);
 await step('hello');
 announce(1, work.sources);
+if (mode === 'send') warmUp();
 if (mode === 'send' || mode === 'ping') discard();
 console.log('announced');
 if (mode === 'send' || mode === 'ping') await once(process.stdin, 'data');
