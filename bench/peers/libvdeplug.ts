@@ -55,18 +55,32 @@ function address(station: number, n: number): Buffer {
   return Buffer.from([0x02, station, 0, (n >> 16) & 0xff, (n >> 8) & 0xff, n & 0xff]);
 }
 
-/** Frames from all sources to all destinations; as many as the larger number of the two, at least 64. */
+/** Frames to send, a few: their addresses are changed before each is sent again. */
 function frames(): Buffer[] {
-  const count = Math.max(work.sources, work.destinations, 64);
-  // A stride that shares no factor with the counts, so that addresses come in no cache-friendly order.
-  const stride = 7919;
-  return Array.from({ length: count }, (_, i) => {
+  return Array.from({ length: 64 }, (_, i) => {
     const frame = Buffer.alloc(work.size, i);
-    address(work.peer, (i * stride) % work.destinations).copy(frame, 0);
-    address(work.self, (i * stride) % work.sources).copy(frame, 6);
+    address(work.peer, 0).copy(frame, 0);
+    address(work.self, 0).copy(frame, 6);
     frame.writeUInt16BE(0x88b5, 12);
     return frame;
   });
+}
+
+/** A stride that shares no factor with the numbers of addresses, so that they come in no cache-friendly order. */
+const STRIDE = 7919;
+let turn = 0;
+
+/** Gives a frame the next pair of addresses. The same work however many there are. */
+function readdress(frame: Buffer): void {
+  turn += STRIDE;
+  const to = turn % work.destinations;
+  const from = turn % work.sources;
+  frame[3] = to >> 16;
+  frame[4] = to >> 8;
+  frame[5] = to;
+  frame[9] = from >> 16;
+  frame[10] = from >> 8;
+  frame[11] = from;
 }
 
 function timeoutAfter(ms: number): void {
@@ -112,7 +126,9 @@ function send(): object {
   let now = begin;
   while (now < end) {
     for (let i = 0; i < 256; i++) {
-      if (sendFrame(connection, list[sent % list.length], work.size, 0) > 0) sent++;
+      const frame = list[i & 63];
+      readdress(frame);
+      if (sendFrame(connection, frame, work.size, 0) > 0) sent++;
     }
     now = performance.now();
   }
