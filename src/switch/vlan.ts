@@ -7,9 +7,6 @@ export const NOT_MEMBER = 0;
 export const UNTAGGED = 1;
 export const TAGGED = 2;
 
-/** Highest VLAN identifier that frames may carry (IEEE 802.1Q, 9.6: 4095 is reserved). */
-export const VLAN_MAX = 4094;
-
 /** See the head of this file. */
 export class Vlan {
   /** Membership by port number. */

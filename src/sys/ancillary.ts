@@ -7,9 +7,10 @@
 
 import { Descriptor } from './descriptor.js';
 import { errno, native } from './ffi.js';
+import { MSG_DONTWAIT, MSG_NOSIGNAL } from './io.js';
 import { CMSGHDR, IOVEC, MSGHDR } from './layout.js';
 import { Memory } from './memory.js';
-import { MSG_DONTWAIT, MSG_NOSIGNAL, SOL_SOCKET } from './socket.js';
+import { SOL_SOCKET } from './socket.js';
 
 const sendmsg = native<(fd: number, header: number, flags: number) => number>(
   'long sendmsg(int fd, size_t header, int flags)',

@@ -6,9 +6,10 @@
  */
 
 import { errno, native } from './ffi.js';
+import { MSG_DONTWAIT, MSG_NOSIGNAL } from './io.js';
 import { IOVEC, MMSGHDR, MSGHDR } from './layout.js';
 import { Memory } from './memory.js';
-import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC } from './socket.js';
+import { MSG_TRUNC } from './socket.js';
 
 const recvmmsg = native<(fd: number, headers: number, count: number, flags: number, timeout: number) => number>(
   'int recvmmsg(int fd, size_t headers, unsigned int count, int flags, size_t timeout)',

@@ -5,7 +5,6 @@ import { EPOLL_EVENT } from './layout.js';
 import { Memory } from './memory.js';
 
 export const EPOLLIN = 0x001;
-export const EPOLLPRI = 0x002;
 export const EPOLLOUT = 0x004;
 export const EPOLLERR = 0x008;
 export const EPOLLHUP = 0x010;

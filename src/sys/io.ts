@@ -1,12 +1,9 @@
-/** read(2), writev(2), preadv2(2), recv(2) and send(2) on plain descriptors, at addresses. */
+/** read(2), write(2), preadv2(2), pwritev2(2), recv(2) and send(2) on plain descriptors, at addresses. */
 
 import { errno, native } from './ffi.js';
 
 const read = native<(fd: number, buffer: number, size: number) => number>(
   'long read(int fd, size_t buffer, size_t size)',
-);
-const writev = native<(fd: number, iovecs: number, count: number) => number>(
-  'long writev(int fd, size_t iovecs, int count)',
 );
 const writeCall = native<(fd: number, buffer: number, size: number) => number>(
   'long write(int fd, size_t buffer, size_t size)',
@@ -28,8 +25,9 @@ const pwritev2 = native<(fd: number, iovecs: number, count: number, offset: numb
 /** Fail with EAGAIN rather than wait, whatever O_NONBLOCK says (preadv2(2)). */
 const RWF_NOWAIT = 0x8;
 const CURRENT_OFFSET = -1;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
+/** Flags of recv(2) and send(2). */
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
 
 /** Reads up to `size` bytes to an address of stable memory. Returns the bytes read (0: end), or minus the errno. */
 export function readTo(fd: number, address: number, size: number): number {
@@ -43,27 +41,21 @@ export function writeFrom(fd: number, address: number, size: number): number {
   return n < 0 ? -errno() : n;
 }
 
-/** Writes what `count` iovecs at an address gather. Returns the bytes written, or minus the errno. */
-export function writeGathered(fd: number, iovecs: number, count: number): number {
-  const n = writev(fd, iovecs, count);
-  return n < 0 ? -errno() : n;
-}
-
 /** Reads into `count` iovecs at an address without waiting, whatever mode the descriptor's other owners have put it in. */
 export function readScattered(fd: number, iovecs: number, count: number): number {
   const n = preadv2(fd, iovecs, count, CURRENT_OFFSET, RWF_NOWAIT);
   return n < 0 ? -errno() : n;
 }
 
-/** As `writeGathered`, without waiting, whatever mode the descriptor's other owners have put it in. */
+/** Writes what `count` iovecs at an address gather, without waiting, as `readScattered`. */
 export function writeGatheredNow(fd: number, iovecs: number, count: number): number {
   const n = pwritev2(fd, iovecs, count, CURRENT_OFFSET, RWF_NOWAIT);
   return n < 0 ? -errno() : n;
 }
 
 /** As `readTo`, from a socket: never waits, whatever mode its other owners have put it in. */
-export function receiveTo(fd: number, address: number, size: number): number {
-  const n = recv(fd, address, size, MSG_DONTWAIT);
+export function receiveTo(fd: number, address: number, size: number, flags = 0): number {
+  const n = recv(fd, address, size, flags | MSG_DONTWAIT);
   return n < 0 ? -errno() : n;
 }
 

@@ -3,8 +3,6 @@
  * test/sys/layout.test.ts checks them against the running kernel.
  */
 
-export const POINTER = 8;
-
 /** `struct iovec { void *base; size_t len; }` (readv(2)). */
 export const IOVEC = { size: 16, base: 0, length: 8 } as const;
 

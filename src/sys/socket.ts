@@ -7,6 +7,7 @@ import { lstatSync, unlinkSync } from 'node:fs';
 import { Descriptor } from './descriptor.js';
 import { callError, errnoNumber, VdeError } from './errors.js';
 import { check, errno, native } from './ffi.js';
+import { receiveTo, sendFrom } from './io.js';
 import { SOCKADDR_UN, UCRED } from './layout.js';
 import { Memory } from './memory.js';
 
@@ -25,17 +26,13 @@ export const SOL_SOCKET = 1;
 export const SO_TYPE = 3;
 export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
-export const SO_RCVBUF = 8;
 export const SO_PEERCRED = 17;
 export const SO_SNDBUFFORCE = 32;
-export const SO_RCVBUFFORCE = 33;
 export const SO_DOMAIN = 39;
 export const SO_PEERGROUPS = 59;
 
 export const MSG_PEEK = 0x2;
-export const MSG_DONTWAIT = 0x40;
 export const MSG_TRUNC = 0x20;
-export const MSG_NOSIGNAL = 0x4000;
 
 const socketCall = native<(domain: number, type: number, protocol: number) => number>(
   'int socket(int domain, int type, int protocol)',
@@ -61,12 +58,6 @@ const setsockopt = native<(fd: number, level: number, name: number, value: numbe
 );
 const getpeername = native<(fd: number, address: number, length: number) => number>(
   'int getpeername(int fd, size_t address, size_t length)',
-);
-const recvCall = native<(fd: number, buffer: number, length: number, flags: number) => number>(
-  'long recv(int fd, size_t buffer, size_t length, int flags)',
-);
-const sendCall = native<(fd: number, buffer: number, length: number, flags: number) => number>(
-  'long send(int fd, size_t buffer, size_t length, int flags)',
 );
 const ioctl = native<(fd: number, request: number, argument: number) => number>(
   'int ioctl(int fd, unsigned long request, size_t argument)',
@@ -164,13 +155,12 @@ export function tryAccept(listener: Descriptor): Descriptor | number {
 
 /** Reads what is there into `memory`. Returns the bytes read (0: end of stream), or minus the errno. */
 export function tryReceive(socket: Descriptor, memory: Memory, flags = 0): number {
-  const n = recvCall(socket.fd, memory.address, memory.size, flags | MSG_DONTWAIT);
-  return n < 0 ? -errno() : n;
+  return receiveTo(socket.fd, memory.address, memory.size, flags);
 }
 
 /** Whether a message or bytes wait to be received; the end of a connection is nothing. */
 export function hasInput(socket: Descriptor): boolean {
-  return recvCall(socket.fd, option.address, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  return receiveTo(socket.fd, option.address, 1, MSG_PEEK) > 0;
 }
 
 /** Bytes of kernel memory in what was sent over an AF_UNIX socket and the other end has not read yet (SIOCOUTQ); 0 if unknown. */
@@ -179,9 +169,8 @@ export function unreadBytes(socket: Descriptor): number {
 }
 
 /** Sends `length` bytes of `memory`. Returns the bytes taken, or minus the errno. */
-export function trySend(socket: Descriptor, memory: Memory, length: number, flags = 0): number {
-  const n = sendCall(socket.fd, memory.address, length, flags | MSG_DONTWAIT | MSG_NOSIGNAL);
-  return n < 0 ? -errno() : n;
+export function trySend(socket: Descriptor, memory: Memory, length: number): number {
+  return sendFrom(socket.fd, memory.address, length);
 }
 
 /** No more sending: the other end reads the end of the stream. */
@@ -219,10 +208,6 @@ export function takeError(socket: Descriptor): number {
 /** Asks for `bytes` of send buffer, beyond the system's limit if this process may (CAP_NET_ADMIN). */
 export function setSendBuffer(socket: Descriptor, bytes: number): void {
   if (!setOption(socket, SOL_SOCKET, SO_SNDBUFFORCE, bytes)) setOption(socket, SOL_SOCKET, SO_SNDBUF, bytes);
-}
-
-export function setReceiveBuffer(socket: Descriptor, bytes: number): void {
-  if (!setOption(socket, SOL_SOCKET, SO_RCVBUFFORCE, bytes)) setOption(socket, SOL_SOCKET, SO_RCVBUF, bytes);
 }
 
 /** Who opened the other end of a connected AF_UNIX stream, as the kernel knows it. */
