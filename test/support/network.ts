@@ -109,13 +109,13 @@ abstract class Receiver {
    * Resolves with the first frame of that tag.
    * @throws Error with what has arrived instead if it has not within `timeout` ms.
    */
-  async receive(tag: string, timeout = 10_000): Promise<Buffer> {
+  async receive(tag: string, timeout = 30_000): Promise<Buffer> {
     await this.count(1, tag, timeout);
     return this.received.find((frame) => tagOf(frame).startsWith(tag)) as Buffer;
   }
 
   /** Resolves with all frames whose tag begins so when there are `count` of them. */
-  count(count: number, tag: string, timeout = 10_000): Promise<Buffer[]> {
+  count(count: number, tag: string, timeout = 30_000): Promise<Buffer[]> {
     return new Promise((done, fail) => {
       const matching = () => this.received.filter((frame) => tagOf(frame).startsWith(tag));
       const look = () => {
@@ -247,7 +247,7 @@ export function emptyHome(t: Owner): string {
 }
 
 /** Resolves when `check` says so: for what no event tells, such as the state of a kernel's interface. */
-export async function eventually(what: string, check: () => Promise<boolean>, timeout = 10_000): Promise<void> {
+export async function eventually(what: string, check: () => Promise<boolean>, timeout = 30_000): Promise<void> {
   const deadline = Date.now() + timeout;
   while (!(await check())) {
     if (Date.now() > deadline) throw new Error(`not within ${timeout} ms: ${what}`);

@@ -122,12 +122,12 @@ export class Running {
    * @returns the match (of a predicate: the whole text).
    * @throws Error with the output so far if the process ends or the time passes without it.
    */
-  async waitFor(pattern: Pattern, { timeout = 10_000, stream = 'output' }: WaitOptions = {}): Promise<Found> {
+  async waitFor(pattern: Pattern, { timeout = 30_000, stream = 'output' }: WaitOptions = {}): Promise<Found> {
     return this.#wait(pattern, stream, 0, timeout);
   }
 
   /** As `waitFor`, but looks only at what came after the last `expect` of that stream: for conversations. */
-  async expect(pattern: Pattern, { timeout = 10_000, stream = 'output' }: WaitOptions = {}): Promise<Found> {
+  async expect(pattern: Pattern, { timeout = 30_000, stream = 'output' }: WaitOptions = {}): Promise<Found> {
     const from = this.#cursor[stream];
     const found = await this.#wait(pattern, stream, from, timeout);
     this.#cursor[stream] = from + found.index + found[0].length;
@@ -250,7 +250,7 @@ export function adopt(t: Owner, pid: number): void {
 }
 
 /** Resolves when a process that is not our child is gone (or only waits to be reaped). */
-export async function waitForExit(pid: number, { timeout = 10_000 } = {}): Promise<void> {
+export async function waitForExit(pid: number, { timeout = 30_000 } = {}): Promise<void> {
   const deadline = Date.now() + timeout;
   // The kernel tells only the parent of a process about its end, so ask again every few milliseconds.
   while (birthOf(pid) !== undefined) {

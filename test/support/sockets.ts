@@ -36,7 +36,7 @@ export function waitUntil(path: string, what: string, ready: () => boolean, opti
   return waitForPath(resolve(path), what, ready, options);
 }
 
-function waitForPath(path: string, what: string, ready: () => boolean, { timeout = 10_000 }: PathWait): Promise<void> {
+function waitForPath(path: string, what: string, ready: () => boolean, { timeout = 30_000 }: PathWait): Promise<void> {
   return new Promise((done, fail) => {
     let watcher: FSWatcher | undefined;
     let watched = '';

@@ -254,7 +254,8 @@ test('standard input alone is a terminal, the outputs are pipes', async (t) => {
 test('all three can be the terminal; Ctrl-C and hang-up arrive', async (t) => {
   if (!requirePeer(t, 'socat')) return;
   const on: ('stdin' | 'stdout' | 'stderr')[] = ['stdin', 'stdout', 'stderr'];
-  const script = "trap 'echo interrupted' INT; test -t 1 && echo ready; while :; do sleep 60; done";
+  // Short sleeps: a signal that comes between a shell's look at its traps and its next command is seen after that command.
+  const script = "trap 'echo interrupted' INT; test -t 1 && echo ready; while :; do sleep 0.1; done";
   const { child, screen, type, hangUp } = await pty(t, 'sh', ['-c', script], { on });
   await screen.waitFor('ready');
   type('\x03');
