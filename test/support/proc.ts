@@ -38,7 +38,7 @@ export interface RunResult extends Exit {
 }
 
 export interface WaitOptions {
-  /** Milliseconds; 10 s by default. */
+  /** Milliseconds; 30 s by default. */
   timeout?: number;
   /** Which output to look at; `output`, both as they arrived, by default. */
   stream?: Stream;

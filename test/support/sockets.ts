@@ -9,7 +9,7 @@ import { existsSync, type FSWatcher, lstatSync, readFileSync, watch } from 'node
 import { dirname, resolve } from 'node:path';
 
 export interface PathWait {
-  /** Milliseconds; 10 s by default. */
+  /** Milliseconds; 30 s by default. */
   timeout?: number;
 }
 
