@@ -1,12 +1,14 @@
 /**
- * Merging: the TCP segments of a burst that belong together become super-frames, as the kernel's generic receive offload
- * does it (GRO; Linux: Documentation/networking/segmentation-offloads.rst), for an end that takes them.
+ * Merging: the TCP segments and UDP datagrams of a burst that belong together become super-frames, as the kernel's
+ * generic receive offload does it (GRO; Linux: Documentation/networking/segmentation-offloads.rst), for an end that takes
+ * them.
  *
  * The rules are GRO's and a little stricter, so that cutting the super-frame gives the same segments again: same headers
- * but for what counts up, no flag but ACK and PSH, payload that follows on, all segments as long as the first and only
- * the last shorter. The checksum of each is verified first, since a super-frame's are made anew by whoever cuts it:
- * merging a damaged segment would hide the damage. A datagram that may not be fragmented is identified by nothing
- * (RFC 6864 section 4.1), so only without DF must the identification count up.
+ * but for what counts up, in TCP no flag but ACK and PSH and payload that follows on, all segments as long as the first
+ * and only the last shorter. The checksum of each is verified first, since a super-frame's are made anew by whoever cuts
+ * it: merging a damaged segment would hide the damage. One that its sender left to be completed needs no look. A packet
+ * that may not be fragmented is identified by nothing (RFC 6864 section 4.1), so only without DF must the identification
+ * count up.
  *
  * No payload is copied. A super-frame is written as its headers, from memory of ours, and then a range of the burst for
  * each segment.
@@ -20,8 +22,9 @@ import { checksum, foldSum } from './checksum.js';
 import { ETHERNET_HEADER, ETHERNET_TYPE_AT, EtherType } from './ethernet.js';
 import { IPV4_HEADER, IpProtocol } from './ipv4.js';
 import { IPV6_HEADER } from './ipv6.js';
-import { GsoType, OffloadFlag, OffloadHeader, TCP_CHECKSUM_AT } from './offload.js';
+import { GsoType, OffloadFlag, OffloadHeader, TCP_CHECKSUM_AT, UDP_CHECKSUM_AT } from './offload.js';
 import { parallelSum } from './parallel-sum.js';
+import { UDP_HEADER } from './udp.js';
 import { isTpid, VLAN_TAG } from './vlan.js';
 
 /** In `Coalescer.view`: the item is a super-frame. */
@@ -47,7 +50,7 @@ const NONE = 0xff;
 const HEADER_STRIDE = 160;
 const HEADER_AT = 16;
 
-/** What a frame is to the merging of others: no TCP; TCP of a flow that cannot be told; TCP; TCP that may be merged. */
+/** What a frame is to the merging of others: neither TCP nor UDP; of a flow that cannot be told; of a flow; mergeable. */
 const OTHER = 0;
 const OBSCURE = 1;
 const SEGMENT = 2;
@@ -96,6 +99,12 @@ export class Coalescer {
   readonly #transport = new Uint32Array(BURST_SIZE);
   readonly #payload = new Uint32Array(BURST_SIZE);
   readonly #end = new Uint32Array(BURST_SIZE);
+  readonly #protocol = new Uint8Array(BURST_SIZE);
+  /** 1 if the checksum is left to be completed: there is nothing to verify. */
+  readonly #partial = new Uint8Array(BURST_SIZE);
+
+  /** @param udp whether datagrams are merged too: kernels before 6.2 know no super-frames of them. */
+  constructor(readonly udp: boolean = true) {}
 
   /**
    * Merges what can be merged of `count` views of a burst. A super-frame comes where its first segment was; the frames
@@ -138,9 +147,7 @@ export class Coalescer {
     }
     const item = this.#single(view);
     // With PSH it is complete already.
-    if (kind === MERGEABLE && (this.#burst.bytes[this.#transport[frame] + TCP_FLAGS_AT] & PSH) === 0) {
-      this.#openItem(item, frame);
-    }
+    if (kind === MERGEABLE && this.#push(frame) === 0) this.#openItem(item, frame);
   }
 
   #single(view: number): number {
@@ -169,6 +176,12 @@ export class Coalescer {
     this.#open.copyWithin(flow, flow + 1, this.#openCount--);
   }
 
+  /** The PSH bit of a segment; a datagram has none. */
+  #push(frame: number): number {
+    if (this.#protocol[frame] === IpProtocol.udp) return 0;
+    return this.#burst.bytes[this.#transport[frame] + TCP_FLAGS_AT] & PSH;
+  }
+
   #payloadLength(frame: number): number {
     return this.#end[frame] - this.#payload[frame];
   }
@@ -182,7 +195,7 @@ export class Coalescer {
     this.#sequence[item] += length;
     this.#identification[item]++;
     this.length[item] += length;
-    this.#psh[item] = this.#burst.bytes[this.#transport[frame] + TCP_FLAGS_AT] & PSH;
+    this.#psh[item] = this.#push(frame);
     return this.#psh[item] !== 0 || length < this.#payloadLength(this.#first[item]);
   }
 
@@ -203,9 +216,12 @@ export class Coalescer {
     at += 2;
     let transport: number;
     let end: number;
+    let protocol: number;
     if (type === EtherType.ipv4) {
       transport = at + IPV4_HEADER;
-      if (transport > limit || bytes[at + 9] !== IpProtocol.tcp) return OTHER;
+      if (transport > limit) return OTHER;
+      protocol = bytes[at + 9];
+      if (protocol !== IpProtocol.tcp && (protocol !== IpProtocol.udp || !this.udp)) return OTHER;
       // Another version, options or a fragment.
       if (bytes[at] !== 0x45 || (readU16(bytes, at + 6) & ~DONT_FRAGMENT) !== 0) return OBSCURE;
       if (checksum(bytes, at, transport) !== 0) return OBSCURE;
@@ -213,22 +229,39 @@ export class Coalescer {
     } else if (type === EtherType.ipv6) {
       transport = at + IPV6_HEADER;
       if (transport > limit) return OTHER;
-      const next = bytes[at + 6];
-      if (next === IpProtocol.udp || next === IpProtocol.icmpv6) return OTHER;
-      if (next !== IpProtocol.tcp || bytes[at] >>> 4 !== 6) return OBSCURE;
+      protocol = bytes[at + 6];
+      if (protocol === IpProtocol.icmpv6 || (protocol === IpProtocol.udp && !this.udp)) return OTHER;
+      if ((protocol !== IpProtocol.tcp && protocol !== IpProtocol.udp) || bytes[at] >>> 4 !== 6) return OBSCURE;
       end = transport + readU16(bytes, at + 4);
     } else return OTHER;
-    if (end > limit || transport + TCP_HEADER > end) return OBSCURE;
-    const payload = transport + (bytes[transport + 12] >>> 4) * 4;
-    if (payload < transport + TCP_HEADER || payload > end) return OBSCURE;
+    const isTcp = protocol === IpProtocol.tcp;
+    const least = transport + (isTcp ? TCP_HEADER : UDP_HEADER);
+    if (end > limit || least > end) return OBSCURE;
+    const payload = isTcp ? transport + (bytes[transport + 12] >>> 4) * 4 : least;
+    if (payload < least || payload > end) return OBSCURE;
     this.#start[frame] = start;
     this.#network[frame] = at;
     this.#transport[frame] = transport;
     this.#payload[frame] = payload;
     this.#end[frame] = end;
-    const plain = (bytes[transport + TCP_FLAGS_AT] & ~PSH) === ACK;
+    this.#protocol[frame] = protocol;
+    this.#partial[frame] = burst.offload[slot];
+    const plain = isTcp
+      ? (bytes[transport + TCP_FLAGS_AT] & ~PSH) === ACK
+      : readU16(bytes, transport + 4) === end - transport && readU16(bytes, transport + UDP_CHECKSUM_AT) !== 0;
     // Padding behind the packet would be lost.
-    return plain && payload < end && end === limit && burst.offload[slot] === 0 ? MERGEABLE : SEGMENT;
+    if (!plain || payload === end || end !== limit) return SEGMENT;
+    return burst.offload[slot] === 0 || this.#onlyChecksum(start, transport - start, isTcp) ? MERGEABLE : SEGMENT;
+  }
+
+  /** Whether all that a frame's sender left to be done is the checksum of its transport header, `transport` bytes on. */
+  #onlyChecksum(start: number, transport: number, isTcp: boolean): boolean {
+    const offload = this.#offload;
+    if (!offload.read(this.#burst.bytes, start - VIRTIO_NET_HDR.size)) return false;
+    if (offload.gsoType !== GsoType.none || !offload.needsChecksum) return false;
+    return (
+      offload.checksumStart === transport && offload.checksumOffset === (isTcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT)
+    );
   }
 
   /** Which of the open flows a segment belongs to, or `NONE`. */
@@ -239,9 +272,10 @@ export class Coalescer {
     return NONE;
   }
 
-  /** Same ports, IP addresses and Ethernet header with its tags. */
+  /** Same protocol, ports, IP addresses and Ethernet header with its tags. */
   #sameFlow(a: number, b: number): boolean {
     const { bytes } = this.#burst;
+    if (this.#protocol[a] !== this.#protocol[b]) return false;
     if (readU32(bytes, this.#transport[a]) !== readU32(bytes, this.#transport[b])) return false;
     const network = this.#network[a];
     const other = this.#network[b];
@@ -269,6 +303,7 @@ export class Coalescer {
     const length = this.#payloadLength(frame);
     if (length > this.#payloadLength(first)) return false;
     if (this.length[item] + length - (a - this.#start[first]) > IP_PACKET_MAX) return false;
+    if (this.#protocol[frame] === IpProtocol.udp) return true;
     const s = this.#transport[first];
     const t = this.#transport[frame];
     if (readU32(bytes, t + 4) !== this.#sequence[item]) return false;
@@ -279,12 +314,13 @@ export class Coalescer {
     return equalAt(bytes, s + TCP_HEADER, t + TCP_HEADER, this.#payload[first] - s - TCP_HEADER);
   }
 
-  /** Whether the TCP checksum of a frame is right. */
+  /** Whether the transport checksum of a frame is right, or still to be made. */
   #verify(frame: number): boolean {
+    if (this.#partial[frame] === 1) return true;
     const { bytes } = this.#burst;
     const transport = this.#transport[frame];
     const end = this.#end[frame];
-    const pseudo = this.#addressSum(frame) + IpProtocol.tcp + (end - transport);
+    const pseudo = this.#addressSum(frame) + this.#protocol[frame] + (end - transport);
     const right = foldSum(pseudo + parallelSum(bytes, transport, end)) === 0xffff;
     if (!right) this.counts.damaged++;
     return right;
@@ -327,26 +363,30 @@ export class Coalescer {
     this.headerLength[item] = headerLength;
 
     const ip = at + this.#network[first] - start;
-    const tcp = at + this.#transport[first] - start;
-    const tcpLength = this.length[item] - (tcp - at);
+    const transport = at + this.#transport[first] - start;
+    const transportLength = this.length[item] - (transport - at);
+    const isTcp = this.#protocol[first] === IpProtocol.tcp;
+    const checksumAt = isTcp ? TCP_CHECKSUM_AT : UDP_CHECKSUM_AT;
     const isIpv4 = target[ip] === 0x45;
     if (isIpv4) {
-      writeU16(target, ip + 2, tcpLength + IPV4_HEADER);
+      writeU16(target, ip + 2, transportLength + IPV4_HEADER);
       writeU16(target, ip + 10, 0);
-      writeU16(target, ip + 10, checksum(target, ip, tcp));
+      writeU16(target, ip + 10, checksum(target, ip, transport));
     } else {
-      writeU16(target, ip + 4, tcpLength);
+      writeU16(target, ip + 4, transportLength);
     }
-    target[tcp + TCP_FLAGS_AT] |= this.#psh[item];
-    writeU16(target, tcp + TCP_CHECKSUM_AT, foldSum(this.#addressSum(first) + IpProtocol.tcp + tcpLength));
+    if (isTcp) target[transport + TCP_FLAGS_AT] |= this.#psh[item];
+    else writeU16(target, transport + 4, transportLength);
+    const pseudo = this.#addressSum(first) + this.#protocol[first] + transportLength;
+    writeU16(target, transport + checksumAt, foldSum(pseudo));
 
     const offload = this.#offload;
     offload.flags = OffloadFlag.needsChecksum;
-    offload.gsoType = isIpv4 ? GsoType.tcpv4 : GsoType.tcpv6;
+    offload.gsoType = isTcp ? (isIpv4 ? GsoType.tcpv4 : GsoType.tcpv6) : GsoType.udpL4;
     offload.gsoSize = this.#payloadLength(first);
     offload.headerLength = headerLength;
-    offload.checksumStart = tcp - at;
-    offload.checksumOffset = TCP_CHECKSUM_AT;
+    offload.checksumStart = transport - at;
+    offload.checksumOffset = checksumAt;
     offload.write(target, at - VIRTIO_NET_HDR.size);
   }
 }

@@ -16,7 +16,7 @@ import { readScattered, writeGatheredNow } from '../sys/io.js';
 import { IOVEC, VIRTIO_NET_HDR } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
-import { isInterfaceUp, openTap, setTapOffloads, TAP_OFFLOADS } from '../sys/tap.js';
+import { isInterfaceUp, openTap, setTapOffloads, TAP_OFFLOADS, takesUdpSuperFrames } from '../sys/tap.js';
 import { PlugBase } from './base.js';
 import type { Adoptable, Drops, Plug } from './plug.js';
 import type { Scheme } from './scheme.js';
@@ -154,7 +154,7 @@ export class TapPlug extends PlugBase implements Plug {
 
   /** Writes segments that belong together as one super-frame: one system call, and one walk through the kernel's stack. */
   #transmitMerged(frames: Burst, views: Uint8Array, count: number): void {
-    coalescer ??= new Coalescer();
+    coalescer ??= new Coalescer(takesUdpSuperFrames());
     const { view, length, headerAt, headerLength, firstPiece, pieces, pieceAt, pieceLength, headers } = coalescer;
     const items = coalescer.coalesce(frames, views, count);
     for (let item = 0; item < items && !this.closed; item++) {

@@ -4,6 +4,7 @@
  */
 
 import { closeSync, constants, openSync } from 'node:fs';
+import { release } from 'node:os';
 import { Descriptor } from './descriptor.js';
 import { callError, errnoText, fromNodeError, VdeError } from './errors.js';
 import { errno, native } from './ffi.js';
@@ -100,6 +101,12 @@ export const TAP_OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
 /** Tells the kernel which offloads the end behind a tap takes; a kernel without UDP segmentation (before 6.2) does the rest. */
 export function setTapOffloads(tap: Descriptor, flags: number): void {
   if (ioctl(tap.fd, TUNSETOFFLOAD, flags) < 0) ioctl(tap.fd, TUNSETOFFLOAD, flags & ~(TUN_F_USO4 | TUN_F_USO6));
+}
+
+/** Whether a tap of this kernel takes UDP super-frames: those of Linux 6.2 and later do. */
+export function takesUdpSuperFrames(): boolean {
+  const [major, minor] = release().split('.').map(Number);
+  return major > 6 || (major === 6 && minor >= 2);
 }
 
 /** Says whether the interface has a carrier (TUNSETCARRIER): without one nothing is sent into it. */

@@ -298,6 +298,43 @@ test('a super-frame is at most 65535 octets of IP packet', () => {
   }
 });
 
+test('datagrams of a flow are merged, whether their checksums are made or left to be made', () => {
+  for (const ip of [{ src: 1, dst: 2 }, IPV6]) {
+    const whole = value({ ip, tcp: undefined, payload: noise(950, 2) });
+    const parts = cutPacket(whole, 100);
+    const merged = [{ view: undefined, bytes: writeSuperFrame(whole, 100) }];
+    assert.deepEqual(coalesce(parts.map((one) => writePacket(one))), merged, 'made');
+    burst.count = 0;
+    for (const one of parts) {
+      const slot = burst.count;
+      burst.add(writePacket(one, true));
+      burst.offloadHeader(slot).set([1, 0, 0, 0, 0, 0, typeof ip.src === 'number' ? 34 : 54, 0, 6, 0]);
+    }
+    burst.offload.fill(1, 0, parts.length);
+    assert.deepEqual(items(coalescer.coalesce(burst, ALL_VIEWS, burst.count)), merged, 'left to be made');
+    // Something else is left to be done as well: not ours to judge.
+    burst.offloadHeader(3)[6]++;
+    assert.equal(coalescer.coalesce(burst, ALL_VIEWS, burst.count), 3);
+    burst.offload.fill(0);
+    assert.equal(new Coalescer(false).coalesce(burst, ALL_VIEWS, burst.count), parts.length, 'an older kernel');
+  }
+});
+
+test('datagrams without a checksum, with another length or of none are not merged', () => {
+  const one = value({ tcp: undefined, payload: noise(100, 1) });
+  const frame = writePacket(one);
+  assert.deepEqual(shape([frame, frame]), [2]);
+  assert.deepEqual(shape([frame, frame, writePacket({ ...one, payload: noise(50, 1) }), frame]), [3, 1]);
+  const bare = patched(patched(frame, 40, 0), 41, 0);
+  assert.deepEqual(shape([bare, bare]), [1, 1]);
+  const short = patched(frame, 39, frame[39] - 1);
+  assert.deepEqual(shape([short, short]), [1, 1]);
+  const empty = writePacket({ ...one, payload: new Uint8Array(0) });
+  assert.deepEqual(shape([frame, empty, frame]), [1, 1, 1]);
+  const tcp = writePacket(value({ payload: noise(100, 1) }));
+  assert.deepEqual(shape([frame, tcp, frame]), [2, 1], 'the same ports in TCP');
+});
+
 test('changed views and frames with offloads pass as they are, in their place', () => {
   burst.count = 0;
   for (const frame of flow(6)) burst.add(frame);
