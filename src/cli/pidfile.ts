@@ -119,15 +119,25 @@ function parse(text: string): number | undefined {
   return digits !== undefined && Math.abs(Number(digits)) < 2 ** 31 ? Number(digits) : undefined;
 }
 
-/** Whether a process, or one of a group if negative, exists. */
+/** Whether a process, or one of a group if negative, lives. */
 function isAlive(number: number): boolean {
   // kill(-1) asks for all processes.
-  if (number === -1) return false;
+  if (number === -1 || isZombie(number)) return false;
   try {
     kill(number, 0);
     return true;
   } catch (error) {
     return (error as VdeError).code === 'EPERM';
+  }
+}
+
+/** Whether a process has ended and only its parent has not asked yet: a signal still reaches it. */
+function isZombie(pid: number): boolean {
+  try {
+    // The state follows the name, which may hold anything (proc_pid_stat(5)).
+    return /^.*\) Z /s.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return false;
   }
 }
 

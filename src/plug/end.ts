@@ -9,10 +9,13 @@ import { EventEmitter } from 'node:events';
 import { ALL_VIEWS, Burst, FRAME_MIN } from '../frame/burst.js';
 import { VdeError } from '../sys/errors.js';
 import { loop } from '../sys/loop.js';
+import { Cable } from './cable.js';
 import type { Drops, Plug } from './plug.js';
 import { openPlug } from './registry.js';
 import type { OpenOptions } from './scheme.js';
 
+/** How long `end` waits for the peer to read, in ms. */
+const PATIENCE_MS = 1000;
 /** Frames that wait for an iterator before reading stops, and when it goes on. */
 const LAG_MAX = 512;
 const LAG_LOW = 128;
@@ -152,7 +155,15 @@ export class End extends EventEmitter<EndEvents> implements AsyncIterable<Buffer
     }
   }
 
-  /** Closes the end after what was sent has been handed over. Idempotent. */
+  /** Closes the end once the peer has read what was sent, after about `ms` at the latest. Idempotent. */
+  async end(ms: number = PATIENCE_MS): Promise<void> {
+    if (this.#closed) return;
+    this.flush();
+    await Cable.drain(this.#plug, ms);
+    this.close();
+  }
+
+  /** Closes the end at once: what was sent and not yet read by the peer may be lost, see `end`. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.flush();
@@ -169,7 +180,7 @@ export class End extends EventEmitter<EndEvents> implements AsyncIterable<Buffer
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.close();
+    await this.end();
   }
 }
 

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { writePidfile } from '../../src/cli/pidfile.js';
 import { getpgrp } from '../../src/sys/process.js';
 import { root } from '../support/bin.js';
@@ -49,6 +50,16 @@ test('the file of a live process is refused and left alone', (t) => {
     message: `${path}: is held by live process ${other.pid} (stop that process or name another pid file)`,
   });
   assert.equal(readFileSync(path, 'latin1'), `${other.pid}\n`);
+});
+
+test('a process that has ended and was not waited for is no live one', async (t) => {
+  const path = join(tmpDir(t), 'pid');
+  const parent = start(t, 'sh', ['-c', 'true & echo $!; exec cat']);
+  const [, pid] = await parent.waitFor(/(\d+)\n/);
+  while (!readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ')) await immediate();
+  writeFileSync(path, `${pid}\n`);
+  writePidfile(path).remove();
+  assert.ok(!existsSync(path));
 });
 
 test('a live process group is refused, our own is not', (t) => {

@@ -113,3 +113,25 @@ test('a listener may close the end in the middle of a burst: the others of the b
   for (let i = 0; i < 10; i++) await immediate();
   assert.ok(seen.length >= 1 && seen.length <= 64, String(seen.length));
 });
+
+test('end waits for what still waits for the peer, close does not', async (t) => {
+  for (const [how, all] of [
+    ['end', true],
+    ['close', false],
+  ] as const) {
+    const { end, peer } = ends(t);
+    let seen = 0;
+    let closed = 0;
+    end.on('close', () => closed++);
+    for (const one of numbered(3000)) end.send(one);
+    const ended = Promise.resolve(end[how]());
+    peer.sink = (burst) => {
+      seen += burst.count;
+    };
+    await ended;
+    assert.ok(end.closed);
+    assert.equal(closed, 1);
+    for (let i = 0; i < 20; i++) await immediate();
+    assert.equal(seen === 3000, all, `${how}: ${seen}`);
+  }
+});
