@@ -7,8 +7,8 @@
 
 import { errno, native } from './ffi.js';
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from './io.js';
-import { IOVEC, MMSGHDR, MSGHDR } from './layout.js';
-import { Memory } from './memory.js';
+import { CMSGHDR, IOVEC, MMSGHDR, MSGHDR } from './layout.js';
+import { LITTLE_ENDIAN, Memory } from './memory.js';
 import { MSG_TRUNC } from './socket.js';
 
 const recvmmsg = native<(fd: number, headers: number, count: number, flags: number, timeout: number) => number>(
@@ -24,12 +24,19 @@ const FLAGS_WORD = MSGHDR.flags / 4;
 const NAME_LENGTH_WORD = MSGHDR.nameLength / 4;
 const IOV_WORD = MSGHDR.iov / 4;
 const IOV_COUNT_WORD = MSGHDR.iovLength / 4;
+const CONTROL_LENGTH_WORD = MSGHDR.controlLength / 4;
 /** Bytes kept for one source address; an Internet address of either family fits. */
 const SOURCE_ROOM = 32;
+const SOL_UDP = 17;
+const UDP_SEGMENT = 103;
+/** A control message with 16 bits. */
+const SEGMENT_ROOM = CMSGHDR.size + 8;
 
 export interface ReceiveOptions {
   /** Keeps where each datagram came from (`sourceOffset`, `sourceLength`). */
   sources?: boolean;
+  /** Bytes kept of each message's control messages (`controlOffset`, `controlLength`); a multiple of 8. */
+  control?: number;
 }
 
 /** Room for `count` datagrams: message i goes to `address + i * stride`, at most `room` bytes of it. */
@@ -40,10 +47,15 @@ export class ReceiveVector {
   readonly count: number;
   /** Source addresses (`struct sockaddr`) of the last burst, if they are kept. */
   readonly sources: Memory | undefined;
+  /** Control messages (cmsg(3)) of the last burst, if they are kept. */
+  readonly control: Memory | undefined;
+  readonly #controlRoom: number;
 
   constructor(address: number, stride: number, room: number, count: number, options: ReceiveOptions = {}) {
     this.count = count;
     this.sources = options.sources ? new Memory(SOURCE_ROOM * count) : undefined;
+    this.#controlRoom = options.control ?? 0;
+    this.control = options.control ? new Memory(options.control * count) : undefined;
     this.#headers = new Memory(MMSGHDR.size * count);
     this.#iovecs = new Memory(IOVEC.size * count);
     this.#words = this.#headers.words;
@@ -55,13 +67,17 @@ export class ReceiveVector {
       this.#headers.setPointer(header + MSGHDR.iov, this.#iovecs.address + iovec);
       this.#headers.setPointer(header + MSGHDR.iovLength, 1);
       if (this.sources) this.#headers.setPointer(header + MSGHDR.name, this.sources.address + this.sourceOffset(i));
+      if (this.control) this.#headers.setPointer(header + MSGHDR.control, this.control.address + this.controlOffset(i));
     }
   }
 
   /** Receives up to `max` datagrams without waiting. Returns how many, or minus the errno (EAGAIN: none there). */
   receive(fd: number, max = this.count): number {
-    // The kernel leaves the length of each address there in place of the room that it had.
+    // The kernel leaves the lengths there in place of the room that it had.
     if (this.sources) for (let i = 0; i < max; i++) this.#words[i * WORDS + NAME_LENGTH_WORD] = SOURCE_ROOM;
+    if (this.control) {
+      for (let i = 0; i < max; i++) this.#words[i * WORDS + CONTROL_LENGTH_WORD] = this.#controlRoom;
+    }
     const n = recvmmsg(fd, this.#headers.address, max, MSG_DONTWAIT, 0);
     return n < 0 ? -errno() : n;
   }
@@ -85,12 +101,24 @@ export class ReceiveVector {
   sourceLength(i: number): number {
     return Math.min(this.#words[i * WORDS + NAME_LENGTH_WORD], SOURCE_ROOM);
   }
+
+  /** Where in `control` the control messages of message i lie. */
+  controlOffset(i: number): number {
+    return i * this.#controlRoom;
+  }
+
+  /** Bytes of message i's control messages. */
+  controlLength(i: number): number {
+    return Math.min(this.#words[i * WORDS + CONTROL_LENGTH_WORD], this.#controlRoom);
+  }
 }
 
 /** Up to `count` datagrams to be sent, each gathered from iovecs. */
 export class SendVector {
   readonly #headers: Memory;
   readonly #words: Uint32Array;
+  /** A control message for each message that is to be cut. */
+  #segments: Memory | undefined;
   readonly count: number;
 
   constructor(count: number) {
@@ -114,6 +142,23 @@ export class SendVector {
   setDestination(i: number, address: number, length: number): void {
     this.#headers.setPointer(i * MMSGHDR.size + MSGHDR.name, length === 0 ? 0 : address);
     this.#words[i * WORDS + NAME_LENGTH_WORD] = length;
+  }
+
+  /**
+   * Message i is cut by the kernel into datagrams of `bytes` each, the last perhaps shorter (UDP_SEGMENT, udp(7)), until
+   * it is told otherwise; 0: it is one datagram, as at first.
+   */
+  setSegmentSize(i: number, bytes: number): void {
+    const header = i * MMSGHDR.size;
+    this.#headers.setPointer(header + MSGHDR.controlLength, bytes === 0 ? 0 : SEGMENT_ROOM);
+    if (bytes === 0) return;
+    this.#segments ??= new Memory(SEGMENT_ROOM * this.count);
+    const at = i * SEGMENT_ROOM;
+    this.#headers.setPointer(header + MSGHDR.control, this.#segments.address + at);
+    this.#segments.setPointer(at + CMSGHDR.length, CMSGHDR.size + 2);
+    this.#segments.words[(at + CMSGHDR.level) >>> 2] = SOL_UDP;
+    this.#segments.words[(at + CMSGHDR.type) >>> 2] = UDP_SEGMENT;
+    this.#segments.view.setUint16(at + CMSGHDR.size, bytes, LITTLE_ENDIAN);
   }
 
   /** Sends messages `first` to `first + count - 1` without waiting. Returns how many went, or minus the errno. */

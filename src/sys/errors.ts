@@ -90,6 +90,7 @@ const ERRNO_TEXTS: Record<string, string> = {
   ENFILE: 'Too many open files in system',
   EMFILE: 'Too many open files',
   ENOTTY: 'Inappropriate ioctl for device',
+  EFBIG: 'File too large',
   ENOSPC: 'No space left on device',
   EROFS: 'Read-only file system',
   EPIPE: 'Broken pipe',

@@ -9,7 +9,7 @@
 import { isIP } from 'node:net';
 import type { Descriptor } from './descriptor.js';
 import { callError, errnoNumber, VdeError } from './errors.js';
-import { check, errno, native } from './ffi.js';
+import { check, errno, native, viewAt } from './ffi.js';
 import { SOCKADDR_IN, SOCKADDR_IN6 } from './layout.js';
 import { Memory } from './memory.js';
 import {
@@ -39,6 +39,12 @@ const ifIndexToName = native<(index: number, name: number) => number>(
 const getsockname = native<(fd: number, address: number, length: number) => number>(
   'int getsockname(int fd, size_t address, size_t length)',
 );
+
+const getservbyname = native<(name: string, protocol: string) => number>(
+  'size_t getservbyname(const char *name, const char *protocol)',
+);
+/** `struct servent`: name, aliases, port (in network order). */
+const SERVENT = { size: 24, port: 16 } as const;
 
 const IPPROTO_IP = 0;
 const IPPROTO_IPV6 = 41;
@@ -83,10 +89,14 @@ function invalid(subject: string, cause: string, remedy?: string): VdeError {
   return new VdeError({ code: 'EINVAL', subject, cause, remedy });
 }
 
-/** The number of an interface. @throws VdeError `ENODEV` if there is none of that name. */
-export function interfaceIndex(name: string): number {
+/**
+ * The number of an interface.
+ * @param subject what the error speaks of.
+ * @throws VdeError `ENODEV` if there is none of that name.
+ */
+export function interfaceIndex(name: string, subject = name): number {
   const index = ifNameToIndex(name);
-  if (index === 0) throw callError('if_nametoindex', errnoNumber('ENODEV'), name, 'ip link lists the interfaces');
+  if (index === 0) throw callError('if_nametoindex', errnoNumber('ENODEV'), subject, 'ip link lists the interfaces');
   return index;
 }
 
@@ -144,6 +154,12 @@ export function formatInetAddress({ address, port }: InetAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
+/** The UDP port of a service, as /etc/services has it (getservbyname(3)); undefined if there is none of that name. */
+export function servicePort(name: string): number | undefined {
+  const entry = getservbyname(name, 'udp');
+  return entry === 0 ? undefined : new DataView(viewAt(entry, SERVENT.size)).getUint16(SERVENT.port);
+}
+
 export interface UdpOptions {
   /** Lets several sockets bind to the same port, as the members of a multicast group on one machine do. */
   reuseAddress?: boolean;
@@ -190,6 +206,24 @@ export function localAddress(fd: number): InetAddress | undefined {
   memory.view.setUint32(SOCKADDR_ROOM, SOCKADDR_ROOM, true);
   check(getsockname(fd, memory.address, memory.address + SOCKADDR_ROOM), 'getsockname', `descriptor ${fd}`);
   return readInetAddress(memory, 0, Math.min(memory.view.getUint32(SOCKADDR_ROOM, true), SOCKADDR_ROOM));
+}
+
+/**
+ * Whether a socket address (`struct sockaddr_in` or `sockaddr_in6`) has an IP address of this machine, of this network
+ * namespace: one that can be bound to, whatever interface it is of.
+ */
+export function isLocalAddress(raw: Uint8Array): boolean {
+  scratch.bytes.fill(0, 0, SOCKADDR_ROOM);
+  scratch.bytes.set(raw.subarray(0, SOCKADDR_ROOM));
+  scratch.view.setUint16(SOCKADDR_IN.port, 0);
+  const family = scratch.view.getUint16(0, true);
+  if (family !== AF_INET && family !== AF_INET6) return false;
+  const probe = socket(family, SOCK_DGRAM, 'local address');
+  try {
+    return tryBindRaw(probe, scratch, 0, family === AF_INET ? SOCKADDR_IN.size : SOCKADDR_IN6.size) === 0;
+  } finally {
+    probe.close();
+  }
 }
 
 /**

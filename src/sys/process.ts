@@ -3,7 +3,7 @@
  * groups. Thin bindings of the calls of the same names (POSIX.1-2017, Linux man pages section 2).
  */
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { check, native } from './ffi.js';
 
@@ -116,6 +116,22 @@ export function setsid(): number {
 export function kill(pid: number, signal: NodeJS.Signals | 0): void {
   const subject = pid < 0 ? `process group ${-pid}` : `process ${pid}`;
   check(c.kill(pid, signal === 0 ? 0 : constants.signals[signal]), 'kill', subject);
+}
+
+/** The processes that a process has started, and they in turn (proc(5), `children`), nearest first; those that it still is the parent of. */
+export function descendants(pid: number): number[] {
+  const found = [pid];
+  for (let i = 0; i < found.length; i++) {
+    try {
+      for (const task of readdirSync(`/proc/${found[i]}/task`)) {
+        const children = readFileSync(`/proc/${found[i]}/task/${task}/children`, 'utf8').split(' ');
+        found.push(...children.filter((child) => child !== '').map(Number));
+      }
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+  return found.slice(1);
 }
 
 /** True if what is written to a pipe or socket can no longer be read by anybody. */

@@ -26,8 +26,10 @@ export const SOL_SOCKET = 1;
 export const SO_TYPE = 3;
 export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
 export const SO_PEERCRED = 17;
 export const SO_SNDBUFFORCE = 32;
+export const SO_RCVBUFFORCE = 33;
 export const SO_DOMAIN = 39;
 export const SO_PEERGROUPS = 59;
 
@@ -208,6 +210,11 @@ export function takeError(socket: Descriptor): number {
 /** Asks for `bytes` of send buffer, beyond the system's limit if this process may (CAP_NET_ADMIN). */
 export function setSendBuffer(socket: Descriptor, bytes: number): void {
   if (!setOption(socket, SOL_SOCKET, SO_SNDBUFFORCE, bytes)) setOption(socket, SOL_SOCKET, SO_SNDBUF, bytes);
+}
+
+/** The same for the receive buffer. */
+export function setReceiveBuffer(socket: Descriptor, bytes: number): void {
+  if (!setOption(socket, SOL_SOCKET, SO_RCVBUFFORCE, bytes)) setOption(socket, SOL_SOCKET, SO_RCVBUF, bytes);
 }
 
 /** Who opened the other end of a connected AF_UNIX stream, as the kernel knows it. */

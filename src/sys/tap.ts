@@ -74,6 +74,16 @@ export function openTap(name: string, subject: string, options: TapOptions = {})
   return { descriptor: new Descriptor(fd, subject), interfaceName: request.cString(IFREQ.name, IFREQ.nameRoom) };
 }
 
+/**
+ * Says how frames are to pass through an open macvtap device; its interface is given by the device.
+ * @throws VdeError if the device is none, or its interface has gone.
+ */
+export function setUpMacvtap(device: Descriptor, options: TapOptions = {}): void {
+  const request = new Memory(IFREQ.size);
+  request.view.setUint16(IFREQ.union, IFF_TAP | IFF_NO_PI | (options.offloadHeader ? IFF_VNET_HDR : 0), true);
+  if (ioctl(device.fd, TUNSETIFF, request.address) < 0) throw callError('TUNSETIFF', errno(), device.subject);
+}
+
 function deviceRemedy(code: string | undefined): string {
   if (code === 'EACCES') return `you may not open ${DEVICE}: ask for mode 0666, as most distributions have it`;
   return `this system has no ${DEVICE}: load the tun module, or make the device with mknod c 10 200`;

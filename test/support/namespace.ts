@@ -69,6 +69,18 @@ export class Namespace {
     await this.ip('link', 'set', name, 'up');
   }
 
+  /** Resolves when devices have noticed their carrier: until then the kernel drops what is sent by them, and says nothing. */
+  async running(...names: string[]): Promise<void> {
+    const deadline = Date.now() + 30_000;
+    for (const name of names) {
+      for (;;) {
+        const shown = await this.ip('-o', 'link', 'show', 'dev', name);
+        if (shown.includes('LOWER_UP') && !shown.includes('qdisc noop ')) break;
+        if (Date.now() > deadline) throw new Error(`no carrier: ${shown}`);
+      }
+    }
+  }
+
   async #must(command: string, ...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.exec(command, args);
     if (code !== 0)

@@ -1,10 +1,20 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { lockFile } from '../../src/sys/file.js';
-import { close, closesOnExec, dup2, getpgrp, hasNoReader, kill, pipe, setCloseOnExec } from '../../src/sys/process.js';
+import {
+  close,
+  closesOnExec,
+  descendants,
+  dup2,
+  getpgrp,
+  hasNoReader,
+  kill,
+  pipe,
+  setCloseOnExec,
+} from '../../src/sys/process.js';
 import { root } from '../support/bin.js';
 import { run, start } from '../support/proc.js';
 import { tmpDir } from '../support/tmp.js';
@@ -101,6 +111,17 @@ test('kill reaches a group, and asks with 0', async (t) => {
   const { pid } = spawnSync('true');
   assert.throws(() => kill(-pid, 0), { code: 'ESRCH', subject: `process group ${pid}` });
   assert.ok(getpgrp() > 0);
+});
+
+test('knows the descendants of a process, nearest first', async (t) => {
+  const leader = start(t, 'sh', ['-c', 'sh -c "sleep 1000 & echo ready; wait; :" & wait']);
+  await leader.waitFor('ready');
+  const [child, grandchild, ...more] = descendants(leader.pid);
+  assert.deepEqual(more, []);
+  assert.deepEqual(descendants(child), [grandchild]);
+  assert.match(readFileSync(`/proc/${grandchild}/status`, 'utf8'), new RegExp(`^PPid:\t${child}$`, 'm'));
+  const { pid } = spawnSync('true');
+  assert.deepEqual(descendants(pid), []);
 });
 
 test('a locked file is not locked twice', (t) => {
