@@ -205,6 +205,22 @@ export class Burst {
     return this.#iovecs.address + iovec;
   }
 
+  /**
+   * Copies the iovecs of a view to `target[offset]`, with that of its offload header before them if `headed`.
+   * @returns how many; at most 4.
+   */
+  copyPieces(view: number, target: Memory, offset: number, headed = false): number {
+    const iovec = headed ? 0 : IOVEC.size;
+    if (headed) this.withOffloadHeader(view);
+    const count = this.pieces[view] + (headed ? 1 : 0);
+    const { words } = this.#iovecs;
+    const from = (view * VIEW_BYTES + iovec) >>> 2;
+    const to = offset >>> 2;
+    const end = (count * IOVEC.size) >>> 2;
+    for (let word = 0; word < end; word++) target.words[to + word] = words[from + word];
+    return count;
+  }
+
   /** Looks at the offload headers that arrived with the frames: which of them are super-frames. */
   readOffloads(): void {
     const { bytes, start, offload } = this;

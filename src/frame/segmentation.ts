@@ -28,6 +28,9 @@ export const SEGMENTS_MAX = 2048;
 /** Bytes of headers in a super-frame at most; more than any stack of tags, options and extension headers in use. */
 export const HEADERS_MAX = 512;
 
+/** Payload that a TCP segment is not made to fall short of for the sake of `Segmenter.longest`. */
+const SEGMENT_MIN = 256;
+
 const TCP_HEADER = 20;
 const TCP_FLAGS_AT = 13;
 const FIN = 0x01;
@@ -45,6 +48,11 @@ const DESTINATION = 60;
 export class Segmenter {
   /** Frames refused: malformed, or of a kind that cannot be cut. */
   malformed = 0;
+  /**
+   * Where the frames go, in bytes, longer ones have a hard time (IP fragments, say): a TCP may send shorter segments than
+   * it was asked for (RFC 9293 section 3.7.1), so its super-frames are cut into such. Datagrams keep their length.
+   */
+  longest = FRAME_MAX;
   readonly #header = new OffloadHeader();
   readonly #template = new Uint8Array(HEADERS_MAX);
   #headers = this.#template.subarray(0, 0);
@@ -106,10 +114,11 @@ export class Segmenter {
     const transport = this.#transport;
     const payload = this.#payload;
     const payloadLength = this.#end - payload;
-    const count = Math.max(1, Math.ceil(payloadLength / gsoSize));
+    const isTcp = gso !== GsoType.udpL4;
+    const each = isTcp ? this.#bounded(gsoSize) : gsoSize;
+    const count = Math.max(1, Math.ceil(payloadLength / each));
 
     const headers = this.#prepare(bytes, frameStart);
-    const isTcp = gso !== GsoType.udpL4;
     const isIpv4 = headers[network] >>> 4 === 4;
     const identification = isIpv4 ? readU16(bytes, frameStart + network + 4) : 0;
     const networkSum = isIpv4 ? sumBytes(headers, network, transport) : 0;
@@ -117,8 +126,8 @@ export class Segmenter {
     const flags = isTcp ? bytes[frameStart + transport + TCP_FLAGS_AT] : 0;
     const target = out.bytes;
 
-    for (let index = 0, done = 0; index < count; index++, done += gsoSize) {
-      const size = Math.min(gsoSize, payloadLength - done);
+    for (let index = 0, done = 0; index < count; index++, done += each) {
+      const size = Math.min(each, payloadLength - done);
       const slot = claim(out, flush);
       const start = out.home(slot);
       const length = payload + size;
@@ -163,6 +172,13 @@ export class Segmenter {
     out.place(slot, start, frameLength);
     out.offload[slot] = 0;
     return 1;
+  }
+
+  /** Bytes of payload in each TCP segment, so that none becomes longer than `longest`. */
+  #bounded(gsoSize: number): number {
+    const size = this.longest - this.#payload;
+    const sensible = size >= SEGMENT_MIN && this.#end - this.#payload <= SEGMENTS_MAX * size;
+    return sensible ? Math.min(size, gsoSize) : gsoSize;
   }
 
   /** The headers, with zeros for what differs from segment to segment and goes into a sum. */
