@@ -7,15 +7,21 @@
  *     for await (const frame of end) end.send(frame);
  */
 
+import { registerCryptoSchemes } from './crypto/schemes.js';
 import { registerSwitchSchemes } from './switch/schemes.js';
 
-export type { Burst } from './frame/burst.js';
+export { Burst } from './frame/burst.js';
+export { PlugBase } from './plug/base.js';
 export { End, type EndEvents, open } from './plug/end.js';
-export type { ParamSpec } from './plug/params.js';
+export { parsePath, parseSlash } from './plug/locator.js';
+export { type ParamSpec, readParams } from './plug/params.js';
 export type { Adoptable, Drops, Plug, Sink } from './plug/plug.js';
 export { listSchemes, openPlug, registerScheme } from './plug/registry.js';
+export type { ResolvedLocator } from './plug/resolve.js';
 export type { OpenOptions, Scheme } from './plug/scheme.js';
+export { openInner, WrapperPlug } from './plug/wrapper.js';
 export { type ServiceOptions, SwitchService } from './switch/service.js';
 export { VdeError, type VdeErrorDetails } from './sys/errors.js';
 
 registerSwitchSchemes();
+registerCryptoSchemes();

@@ -6,9 +6,9 @@
  * traffic that suffers: reads and writes never wait, and offload headers are checked where they are acted upon.
  */
 
-import { FRAME_MAX } from '../frame/burst.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { VIRTIO_NET_HDR } from '../sys/layout.js';
+import { packetKind } from '../sys/packet.js';
 import {
   AF_INET,
   AF_INET6,
@@ -22,9 +22,10 @@ import {
   SOL_SOCKET,
 } from '../sys/socket.js';
 import { tapKind } from '../sys/tap.js';
-import { DatagramPlug } from './datagram.js';
+import { PacketPlug } from './packet-plug.js';
 import type { Drops, Plug } from './plug.js';
 import { TapPlug } from './tap.js';
+import { TunnelPlug } from './tunnel-plug.js';
 
 /**
  * A plug over a descriptor that another end gave, which it takes over; undefined if that is nothing that can be served.
@@ -38,8 +39,12 @@ export function adopt(descriptor: Descriptor, name: string, drops?: Drops): Plug
   }
   const domain = getOption(descriptor.fd, SOL_SOCKET, SO_DOMAIN);
   const type = getOption(descriptor.fd, SOL_SOCKET, SO_TYPE);
-  const raw = domain === AF_PACKET && type === SOCK_RAW;
+  if (domain === AF_PACKET) {
+    const { ethernet, offloadHeader } = packetKind(descriptor.fd);
+    const served = type === SOCK_RAW && ethernet && (offloadHeader === 0 || offloadHeader === VIRTIO_NET_HDR.size);
+    return served ? new PacketPlug(descriptor, name, { offloads: offloadHeader > 0, drops }) : undefined;
+  }
   const udp = (domain === AF_INET || domain === AF_INET6) && type === SOCK_DGRAM && isConnected(descriptor.fd);
-  if (!raw && !udp) return undefined;
-  return new DatagramPlug(descriptor, { name, maxFrame: FRAME_MAX, reachable: 'unknown', drops });
+  if (!udp) return undefined;
+  return new TunnelPlug(descriptor, { name, drops });
 }

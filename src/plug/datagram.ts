@@ -11,7 +11,8 @@ import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
 import { callError, ERRNO_NAMES } from '../sys/errors.js';
 import { VIRTIO_NET_HDR } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
-import { hasInput, setSendBuffer, takeError, unreadBytes } from '../sys/socket.js';
+import { Memory } from '../sys/memory.js';
+import { hasInput, setSendBuffer, takeError, trySend, unreadBytes } from '../sys/socket.js';
 import { PlugBase } from './base.js';
 import type { Drops, Plug } from './plug.js';
 import { FrameQueue } from './queue.js';
@@ -33,6 +34,7 @@ const receiver = new ReceiveVector(burst.address, burst.stride, FRAME_MAX + 1, B
 let offloadReceiver: ReceiveVector | undefined;
 const sender = new SendVector(BURST_SIZE * 2);
 const sending = new Uint8Array(BURST_SIZE * 2);
+const probeByte = new Memory(8);
 
 const EAGAIN = 11;
 /** What the kernel says when the peer's socket is gone; nothing will ever arrive there again. */
@@ -228,6 +230,13 @@ export class DatagramPlug extends PlugBase implements Plug {
     while (!this.closed && unreadBytes(this.#socket) > 0 && performance.now() < end) {
       await new Promise((done) => setTimeout(done, 1));
     }
+  }
+
+  /** One byte, which every end drops as too short: only whether it can be sent matters (reference: plugins, section 17). */
+  probe(): void {
+    if (this.closed || this.#patient) return;
+    const sent = trySend(this.#socket, probeByte, 1);
+    if (sent < 0) this.#failed(-sent, 'send');
   }
 
   receiveRest(): void {

@@ -61,6 +61,11 @@ export interface Plug {
   onDrained: (() => void) | undefined;
   /** Resolves when the peer has read what was sent, after `ms` at the latest. Absent where nobody could tell. */
   settled?(ms: number): Promise<void>;
+  /**
+   * Finds out whether the peer is still there, for an owner who has not sent anything for a while; `onLost` tells if it
+   * is not. Absent where that shows by itself, or cannot be found out.
+   */
+  probe?(): void;
   /** Hands on what has arrived and was not read yet, up to a bound: for an owner who knows that the peer has left. */
   receiveRest?(): void;
 }

@@ -2,19 +2,33 @@
 
 import { VdeError } from '../sys/errors.js';
 import { nearestName } from '../sys/nearest.js';
+import { captureScheme } from './capture.js';
+import { cmdScheme } from './cmd.js';
+import { discoverScheme } from './discovery.js';
 import { shownLocator } from './locator.js';
+import { macvtapScheme } from './macvtap.js';
 import { nullScheme } from './null.js';
+import { packetScheme } from './packet.js';
+import { pcapScheme } from './pcap.js';
 import type { Plug } from './plug.js';
 import { ptpScheme } from './ptp.js';
 import { resolveLocator } from './resolve.js';
+import { restartScheme } from './restart.js';
 import type { OpenOptions, Scheme } from './scheme.js';
+import { seqpacketScheme } from './seqpacket.js';
 import { tapScheme } from './tap.js';
+import { udpScheme } from './udp.js';
 import { vdeScheme } from './vde.js';
+import { vdeslScheme } from './vdesl.js';
+import { vlanScheme } from './vlan.js';
+import { vxlanScheme } from './vxlan.js';
+import { vxvdeScheme } from './vxvde.js';
 
 const schemes = new Map<string, Scheme>();
 
 /**
- * Makes a scheme known to every command and to the library.
+ * Makes a scheme known to `openPlug`, by its name, for as long as the process runs. A package called `vde-plug-NAME` need
+ * not call it: what it exports is registered when `NAME://` is opened first.
  * @throws VdeError `EEXIST` if there is one of that name.
  */
 export function registerScheme(scheme: Scheme): void {
@@ -24,9 +38,28 @@ export function registerScheme(scheme: Scheme): void {
   schemes.set(scheme.name, scheme);
 }
 
-for (const scheme of [vdeScheme, tapScheme, nullScheme, ptpScheme]) registerScheme(scheme);
+/** Those of this room. */
+const builtIn: readonly Scheme[] = [
+  vdeScheme,
+  tapScheme,
+  nullScheme,
+  ptpScheme,
+  udpScheme,
+  vxvdeScheme,
+  vxlanScheme,
+  packetScheme,
+  macvtapScheme,
+  vdeslScheme,
+  pcapScheme,
+  captureScheme,
+  seqpacketScheme,
+  cmdScheme,
+  restartScheme,
+  vlanScheme,
+];
+for (const scheme of builtIn) registerScheme(scheme);
 
-/** All schemes, by name. */
+/** All schemes that are known now, sorted by name: those of the library, registered ones, and packages in use. */
 export function listSchemes(): Scheme[] {
   return [...schemes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -40,13 +73,31 @@ export function isAdoptable(vnl: string): boolean {
   }
 }
 
+/** Schemes that are being looked for. */
+const searches = new Map<string, Promise<Scheme | undefined>>();
+
+/** Looks for an npm package with the scheme, and registers it. @throws VdeError as `discoverScheme`. */
+function discover(name: string): Promise<Scheme | undefined> {
+  let search = searches.get(name);
+  if (search === undefined) {
+    search = discoverScheme(name).then((scheme) => {
+      if (scheme !== undefined) registerScheme(scheme);
+      return scheme;
+    });
+    searches.set(name, search);
+    const forget = (): boolean => searches.delete(name);
+    search.then(forget, forget);
+  }
+  return search;
+}
+
 /**
- * Opens a locator.
+ * Opens a locator. A scheme that is not known is looked for in an npm package, see `discovery.ts`.
  * @throws VdeError naming the locator, the cause and what to do about it.
  */
 export async function openPlug(vnl: string, options: OpenOptions = {}): Promise<Plug> {
   const locator = resolveLocator(vnl);
-  const scheme = schemes.get(locator.scheme);
+  const scheme = schemes.get(locator.scheme) ?? (await discover(locator.scheme));
   if (scheme === undefined) {
     const near = nearestName(locator.scheme, schemes.keys());
     throw new VdeError({
@@ -57,7 +108,7 @@ export async function openPlug(vnl: string, options: OpenOptions = {}): Promise<
         ? `did you mean ${near}://?`
         : `there are ${listSchemes()
             .map((s) => s.name)
-            .join(', ')}`,
+            .join(', ')}; an npm package vde-plug-${locator.scheme} would add it`,
     });
   }
   return scheme.open(locator, options);

@@ -19,6 +19,13 @@ export interface OpenOptions {
    * says so by `Plug.adopted`.
    */
   offer?: Adoptable;
+  /**
+   * Called with what the user should know of an end that works, or may yet: one line, such as a key file that others can
+   * read. If not given, it is a warning of the process.
+   */
+  onNotice?: (line: string) => void;
+  /** How many locators the one to be opened is nested in; set by what is wrapped round it. */
+  nesting?: number;
 }
 
 /** A scheme. Adding one to the registry makes every command and the library understand it. */

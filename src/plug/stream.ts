@@ -26,6 +26,8 @@ const READ_SIZE = 64 << 10;
 const WRITE_SIZE = 1 << 20;
 /** Reads before the others get their turn. */
 const READS_PER_TURN = 4;
+/** Reads of what is left in a pipe whose writer has gone: more than it can hold. */
+const REST_READS = 64;
 
 /** A stream's descriptor in the form that this plug needs, and whether the loop can watch it. */
 class Stream {
@@ -78,6 +80,8 @@ export class StreamPlug extends PlugBase implements Plug {
   #inputWatch: Watch | undefined;
   #outputWatch: Watch | undefined;
   #ended = false;
+  /** Nobody reads any more what is written. */
+  #unread = false;
   #turn: NodeJS.Immediate | undefined;
 
   /**
@@ -114,7 +118,7 @@ export class StreamPlug extends PlugBase implements Plug {
     } else if (reading) {
       this.#inputWatch = loop().watch(this.#input.descriptor.fd, EPOLLIN, (events) => this.#onReadable(events));
     }
-    if (!this.#output.watchable) return;
+    if (!this.#output.watchable || this.#unread) return;
     // With nothing to write the descriptor is still watched: its reader's leaving shows as an error.
     const events = this.backlogged ? EPOLLOUT : 0;
     if (this.#outputWatch !== undefined) this.#outputWatch.events = events;
@@ -171,6 +175,10 @@ export class StreamPlug extends PlugBase implements Plug {
   protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
     const { length } = frames;
     const { bytes } = this.#pending;
+    if (this.#unread) {
+      this.drops.error += count;
+      return;
+    }
     for (let k = 0; k < count; k++) {
       const size = length[views[k]];
       if (size > this.maxFrame) {
@@ -199,7 +207,7 @@ export class StreamPlug extends PlugBase implements Plug {
 
   #onWritable(events: number): undefined {
     if (events & EPOLLOUT || this.backlogged) this.#write();
-    else if (events !== 0) this.lose();
+    else if (events !== 0) this.#readerGone();
     if (!this.closed && !this.backlogged) this.drained();
   }
 
@@ -209,7 +217,7 @@ export class StreamPlug extends PlugBase implements Plug {
       const n = this.#output.write(this.#pending.address + this.#sent, this.#filled - this.#sent);
       if (n > 0) this.#sent += n;
       else if (n === -EAGAIN) break;
-      else if (n === -EPIPE) this.lose();
+      else if (n === -EPIPE) this.#readerGone();
       else this.lose(callError('write', -n, this.name));
     }
     if (this.closed) return;
@@ -218,6 +226,22 @@ export class StreamPlug extends PlugBase implements Plug {
       this.#filled = 0;
     }
     this.listen();
+  }
+
+  /** Who reads has gone, and so most likely has who writes: what that wrote last is still there. */
+  #readerGone(): void {
+    this.#unread = true;
+    this.#sent = 0;
+    this.#filled = 0;
+    this.#outputWatch?.close();
+    this.#outputWatch = undefined;
+    if (this.#turn) clearImmediate(this.#turn);
+    // Not here: this may be within a call of the sink.
+    this.#turn = setImmediate(() => {
+      for (let k = 0; k < REST_READS && this.wanted && this.#input.neverWaits && this.#read(); k++);
+      this.lose();
+    });
+    loop().touch();
   }
 
   protected override release(): void {

@@ -238,6 +238,9 @@ class VdePlug extends DatagramPlug {
     this.#control = watchControl(stream, options.name, (error) => this.lose(error));
   }
 
+  /** The control stream tells. */
+  override probe(): void {}
+
   protected override release(): void {
     super.release();
     this.#control.close();

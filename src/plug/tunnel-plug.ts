@@ -1,0 +1,210 @@
+/**
+ * A plug over a connected UDP socket: a cable to one peer, who may come, go and come back unseen.
+ *
+ * To a peer that is an end of ours super-frames go whole (`tunnel-hello.ts`). To any other they are cut, TCP so that no
+ * datagram needs IP fragments. Errors that the network reports are soft: they are taken, so that they are not reported
+ * for ever, and otherwise only mean that what is known of the peer may be old.
+ */
+
+import { randomFillSync } from 'node:crypto';
+import { BURST_SIZE, type Burst } from '../frame/burst.js';
+import type { Descriptor } from '../sys/descriptor.js';
+import { EPOLLERR, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
+import { errnoNumber } from '../sys/errors.js';
+import { loop, PURE, type Watch } from '../sys/loop.js';
+import { Memory } from '../sys/memory.js';
+import {
+  getOption,
+  SO_SNDBUF,
+  SOL_SOCKET,
+  setReceiveBuffer,
+  setSendBuffer,
+  takeError,
+  trySend,
+  unreadBytes,
+} from '../sys/socket.js';
+import { enableReceiveOffload, unfragmentedPayload } from '../sys/udp-offload.js';
+import { PlugBase } from './base.js';
+import { sendCut } from './cutting.js';
+import type { Adoptable, Drops, Plug } from './plug.js';
+import { HELLO_SIZE, makeTag, TunnelHello } from './tunnel-hello.js';
+import { TunnelReceiver } from './tunnel-receiver.js';
+import { type Destination, TunnelSender } from './tunnel-sender.js';
+
+/** Buffers of a tunnel's socket, in bytes: what arrives while we do something else. The system's limit may be lower. */
+const BUFFER = 4 << 20;
+/** Bursts read before the others get their turn. */
+const BURSTS_PER_TURN = 4;
+/** As much in a burst is a stream, of which more is likely to come. */
+const BULK_BYTES = 32 << 10;
+/** How often the path is asked for its MTU while super-frames are cut or sent, in ms. */
+const PATH_MS = 1000;
+
+const EAGAIN = errnoNumber('EAGAIN');
+const ECONNREFUSED = errnoNumber('ECONNREFUSED');
+
+const NO_HEADER = new Uint8Array(0);
+const one = new Uint8Array(1);
+let outbox: Memory | undefined;
+
+export interface TunnelPlugOptions {
+  name: string;
+  /** Whether super-frames may go whole, if the peer is an end of ours (default). */
+  hello?: boolean;
+  /** Counters to use in place of its own. */
+  drops?: Drops;
+}
+
+/** See the head of this file. */
+export class TunnelPlug extends PlugBase implements Plug {
+  readonly name: string;
+  readonly takesOffloads = true;
+  readonly #socket: Descriptor;
+  readonly #peer: Destination = { address: 0, length: 0, unfragmented: 0 };
+  readonly #hello: TunnelHello | undefined;
+  readonly #sender: TunnelSender;
+  readonly #receiver: TunnelReceiver;
+  /** As much may wait in the kernel before its event for room comes. */
+  readonly #half: number;
+  #watch: Watch | undefined;
+  #blocked = false;
+  #pathKnown = Number.NEGATIVE_INFINITY;
+
+  /** Takes the socket over. */
+  constructor(socket: Descriptor, { name, hello = true, drops }: TunnelPlugOptions) {
+    super(drops);
+    this.name = name;
+    this.#socket = socket;
+    setSendBuffer(socket, BUFFER);
+    setReceiveBuffer(socket, BUFFER);
+    enableReceiveOffload(socket);
+    this.#half = getOption(socket.fd, SOL_SOCKET, SO_SNDBUF) / 2;
+    const tag = makeTag(randomFillSync);
+    this.#hello = hello ? new TunnelHello(tag, randomFillSync) : undefined;
+    this.#sender = new TunnelSender(socket.fd, NO_HEADER, this.drops, (error) => this.#onError(error));
+    this.#receiver = new TunnelReceiver({
+      header: 0,
+      tag,
+      drops: this.drops,
+      onFrames: (burst) => {
+        if (!this.closed) this.sink?.(burst);
+      },
+      onHello: (bytes, at) => this.#onHello(bytes, at),
+    });
+    this.#findPath(performance.now());
+  }
+
+  get maxFrame(): number {
+    return this.#sender.maxFrame;
+  }
+
+  get backlogged(): boolean {
+    return this.#blocked;
+  }
+
+  protected override listen(): void {
+    const events = (this.wanted ? EPOLLIN : 0) | (this.#blocked ? EPOLLOUT : 0);
+    if (this.#watch !== undefined) this.#watch.events = events;
+    else this.#watch = loop().watch(this.#socket.fd, events, (ready) => this.#onReady(ready));
+  }
+
+  #onReady(events: number): boolean {
+    if (events & EPOLLERR) this.#onError(takeError(this.#socket));
+    if (events & EPOLLOUT && this.#blocked) {
+      this.#blocked = false;
+      this.listen();
+      this.drained();
+    }
+    if (events & EPOLLIN) this.#receive();
+    return PURE;
+  }
+
+  #receive(): void {
+    const receiver = this.#receiver;
+    for (let turn = 0; turn < BURSTS_PER_TURN && this.wanted; turn++) {
+      const { max } = receiver;
+      const n = receiver.receive(this.#socket.fd);
+      if (n <= 0) {
+        if (n !== -EAGAIN) this.#onError(-n);
+        return;
+      }
+      if (receiver.bytes >= BULK_BYTES) loop().bulk();
+      if (n < max) return;
+    }
+  }
+
+  override send(burst: Burst, views: Uint8Array, count: number): void {
+    if (this.closed) return;
+    if (burst.superFrames === 0) {
+      this.transmit(burst, views, count);
+      return;
+    }
+    const now = performance.now();
+    if (now - this.#pathKnown >= PATH_MS) this.#findPath(now);
+    const request = this.#hello?.request(now);
+    if (request !== undefined) this.#post(request);
+    if (this.#hello?.usable(now)) this.#transmitWhole(burst, views, count, this.#hello.peerTag);
+    else this.#cut(burst, views, count);
+  }
+
+  #cut(burst: Burst, views: Uint8Array, count: number): void {
+    sendCut(this, (b, v, n) => this.transmit(b, v, n), burst, views, count, this.#peer.unfragmented);
+  }
+
+  #transmitWhole(burst: Burst, views: Uint8Array, count: number, tag: Uint8Array): void {
+    for (let k = 0; k < count; k++) {
+      const view = views[k];
+      if (burst.offload[view & (BURST_SIZE - 1)] === 0) this.#sender.add(burst, view, this.#peer);
+      else if (!this.#sender.addWhole(burst, view, this.#peer, tag)) {
+        this.#flush();
+        one[0] = view;
+        this.#cut(burst, one, 1);
+      }
+    }
+    this.#flush();
+  }
+
+  protected override transmit(burst: Burst, views: Uint8Array, count: number): void {
+    if (this.closed) return;
+    for (let k = 0; k < count; k++) this.#sender.add(burst, views[k], this.#peer);
+    this.#flush();
+  }
+
+  #flush(): void {
+    const room = this.#sender.flush();
+    if (this.#blocked || this.closed) return;
+    if (room && (this.#sender.sent < BULK_BYTES || unreadBytes(this.#socket) < this.#half)) return;
+    this.#blocked = true;
+    this.listen();
+  }
+
+  #post(message: Uint8Array): void {
+    outbox ??= new Memory(HELLO_SIZE);
+    outbox.bytes.set(message);
+    trySend(this.#socket, outbox, message.length);
+  }
+
+  #onHello(bytes: Uint8Array, at: number): void {
+    const answer = this.#hello?.receive(bytes, at, performance.now());
+    if (answer !== undefined && !this.closed) this.#post(answer);
+  }
+
+  #onError(error: number): void {
+    if (error === ECONNREFUSED) this.#hello?.forget();
+    else this.#pathKnown = Number.NEGATIVE_INFINITY;
+  }
+
+  #findPath(now: number): void {
+    this.#pathKnown = now;
+    this.#peer.unfragmented = unfragmentedPayload(this.#socket.fd);
+  }
+
+  adoptable(): Adoptable {
+    return { kind: 'udp', descriptor: this.#socket };
+  }
+
+  protected override release(): void {
+    this.#watch?.close();
+    this.#socket.close();
+  }
+}

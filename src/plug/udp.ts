@@ -1,0 +1,132 @@
+/**
+ * `udp://[ADDRESS:]PORT->ADDRESS:PORT`: a cable through an IP network to one peer (reference: plugins, section 6). One UDP
+ * datagram is one frame, and nothing else; what two ends of ours do beyond that is in `tunnel-plug.ts`.
+ *
+ * The first `->` separates our side from the peer's, the last colon of each an address from its port. Addresses may be
+ * names, ports the names of services. An IPv6 address is written with brackets or without. The peer's address alone is
+ * listened to, from the beginning.
+ */
+
+import { lookup } from 'node:dns/promises';
+import { VdeError } from '../sys/errors.js';
+import { addressFamily, bindInet, connectInet, type InetAddress, servicePort, udpSocket } from '../sys/inet.js';
+import { AF_INET } from '../sys/socket.js';
+import type { ResolvedLocator } from './resolve.js';
+import type { Scheme } from './scheme.js';
+import { TunnelPlug } from './tunnel-plug.js';
+
+const SYNTAX = '[ADDRESS:]PORT->ADDRESS:PORT';
+const ARROW = '->';
+const PORT_MAX = 65_535;
+
+/** One side of the arrow: `host` is empty if it is not said. */
+export interface UdpSide {
+  host: string;
+  port: string;
+}
+
+/** The two sides of a body, as written; undefined if there is no arrow. */
+export function splitUdp(body: string): { own: UdpSide; peer: UdpSide } | undefined {
+  const arrow = body.indexOf(ARROW);
+  if (arrow < 0) return undefined;
+  return { own: splitSide(body.slice(0, arrow)), peer: splitSide(body.slice(arrow + ARROW.length)) };
+}
+
+function splitSide(text: string): UdpSide {
+  const colon = text.lastIndexOf(':');
+  const host = text.slice(0, Math.max(0, colon));
+  const bracketed = /^\[(.*)\]$/.exec(host);
+  return { host: bracketed ? bracketed[1] : host, port: text.slice(colon + 1) };
+}
+
+/** A port by number or by the name of its service. */
+function readPort(port: string, subject: string, fallback: number | undefined): number {
+  const wrong = (cause: string) =>
+    new VdeError({ code: 'EINVAL', subject, cause, remedy: `a port is 1 to ${PORT_MAX}, or the name of a service` });
+  if (port === '') {
+    if (fallback === undefined) throw wrong("the peer's port is missing");
+    return fallback;
+  }
+  if (!/^\d+$/.test(port)) {
+    const number = servicePort(port);
+    if (number === undefined) throw wrong(`there is no UDP service "${port}"`);
+    return number;
+  }
+  const number = Number(port);
+  if (number > PORT_MAX || (number === 0 && fallback === undefined)) throw wrong(`"${port}" is not a port`);
+  return number;
+}
+
+/** The first address of a name, of one IP version if that is given. */
+async function findAddress(host: string, family: 0 | 4 | 6, subject: string): Promise<string> {
+  try {
+    // An address is its own name. One with a zone is not known to every resolver.
+    if (/^[\d.]+$|:/.test(host)) {
+      const version = addressFamily(host) === AF_INET ? 4 : 6;
+      if (family === 0 || family === version) return host;
+    } else {
+      return (await lookup(host, { family, order: 'verbatim' })).address;
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const cause = code === 'EINVAL' ? `"${host}" is not an address` : `"${host}" has no address (${code})`;
+    throw new VdeError({
+      code: code === 'EINVAL' ? 'EINVAL' : 'EADDRNOTAVAIL',
+      subject,
+      cause,
+      remedy: 'check its spelling and the name service',
+    });
+  }
+  throw new VdeError({
+    code: 'EAFNOSUPPORT',
+    subject,
+    cause: `${host} is not an IPv${family} address, which the peer's is`,
+    remedy: 'give both sides the same version of IP',
+  });
+}
+
+/** Our address and the peer's, of the version of IP that the peer's first address has. */
+async function resolveSides(body: string, subject: string): Promise<{ own: InetAddress; peer: InetAddress }> {
+  const sides = splitUdp(body);
+  if (sides === undefined) {
+    const remedy = `write udp://${SYNTAX}, quoted from the shell`;
+    throw new VdeError({ code: 'EINVAL', subject, cause: `there is no "${ARROW}"`, remedy });
+  }
+  const ports = { own: readPort(sides.own.port, subject, 0), peer: readPort(sides.peer.port, subject, undefined) };
+  if (sides.peer.host === '') {
+    const remedy = `write udp://${SYNTAX}`;
+    throw new VdeError({ code: 'EINVAL', subject, cause: "the peer's address is missing", remedy });
+  }
+  const peer = { address: await findAddress(sides.peer.host, 0, subject), port: ports.peer };
+  const v4 = addressFamily(peer.address) === AF_INET;
+  const any = v4 ? '0.0.0.0' : '::';
+  const address = sides.own.host === '' ? any : await findAddress(sides.own.host, v4 ? 4 : 6, subject);
+  return { own: { address, port: ports.own }, peer };
+}
+
+/**
+ * Opens one end.
+ * @param hello whether an end of ours at the other side is to be found out about, see `TunnelPlugOptions`.
+ * @throws VdeError naming the locator, or the address that cannot be had or reached.
+ */
+export async function openUdp({ body, locator }: ResolvedLocator, hello = true): Promise<TunnelPlug> {
+  const { own, peer } = await resolveSides(body, locator);
+  const socket = udpSocket(addressFamily(peer.address), locator);
+  try {
+    bindInet(socket, own, 'another program has it, or the address is not one of this machine');
+    connectInet(socket, peer, 'is there a route to it?');
+    return new TunnelPlug(socket, { name: locator, hello });
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+export const udpScheme: Scheme = {
+  name: 'udp',
+  syntax: SYNTAX,
+  doc: 'a cable to one peer through an IP network, one UDP datagram for each frame',
+  params: [],
+  adoptable: true,
+  open: (locator) => openUdp(locator),
+};

@@ -1,0 +1,94 @@
+/**
+ * `vxlan://[GROUP][/parameters]`: a VXLAN tunnel end point (RFC 7348; reference: plugins, section 8), which talks to those
+ * of switches and kernels: `ip link add vx0 type vxlan id 1 group 239.0.0.1 dstport 4789 dev eth0`.
+ *
+ * Every end point listens at the same port, so a machine has one for each port: a second one, or one of the kernel, is
+ * refused by name.
+ */
+
+import { bindInet, setMulticastLoop, udpSocket } from '../sys/inet.js';
+import { AF_INET } from '../sys/socket.js';
+import { LocalAddresses } from './local-addresses.js';
+import { parseSlash } from './locator.js';
+import {
+  bindRemedies,
+  findGroup,
+  type Group,
+  groupParams,
+  inLocator,
+  join,
+  portParam,
+  setUpReceiver,
+  setUpSender,
+  tellUnreachable,
+} from './multicast-group.js';
+import { type ParamSpec, readParams } from './params.js';
+import type { OpenOptions, Scheme } from './scheme.js';
+import { Vtep, type VtepSockets } from './vtep.js';
+import { VNI_MAX } from './vxlan-header.js';
+
+/** IANA's port for VXLAN. */
+export const VXLAN_PORT = 4789;
+const DEFAULT_EXPIRE = 128;
+
+const { ttl, rcvbuf, v6, v4, hashsize, expiretime } = groupParams;
+
+/** In the order of libvdeplug's table, which decides what a shortened key means. */
+const params = [
+  portParam(VXLAN_PORT),
+  { name: 'vni', type: 'number', max: VNI_MAX, default: 1, doc: 'VXLAN network identifier' },
+  ttl,
+  rcvbuf,
+  v6,
+  v4,
+  hashsize,
+  expiretime,
+  groupParams.if,
+] as const satisfies readonly ParamSpec[];
+
+/**
+ * The socket of an end point.
+ * @throws VdeError naming the locator: `EADDRINUSE` if there is one on this machine, no route to the group, ...
+ */
+function vxlanSockets(
+  group: Group,
+  locator: string,
+  values: { ttl: number; rcvbuf: number | undefined },
+  options: OpenOptions,
+): VtepSockets {
+  const { family, port } = group;
+  const socket = udpSocket(family, locator, { v6Only: true });
+  try {
+    const inUse = `the kernel or a program has a VXLAN end point at UDP port ${port}, which has room for one: port=N`;
+    const any = family === AF_INET ? '0.0.0.0' : '::';
+    inLocator(locator, () => bindInet(socket, { address: any, port }), bindRemedies(inUse));
+    join(socket, group, locator);
+    setMulticastLoop(socket, false);
+    setUpSender(socket, group, values.ttl, locator);
+    setUpReceiver(socket, values.rcvbuf, options);
+    // The port is ours: what says that it comes from this machine comes from no end point, and is not to be sent to.
+    const local = new LocalAddresses(family);
+    return { family, unicast: socket, group, admits: (words, at) => !local.has(words, at) };
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
+export const vxlanScheme: Scheme = {
+  name: 'vxlan',
+  syntax: '[GROUP][/parameters]',
+  doc: 'a VXLAN tunnel end point, by a multicast group',
+  params,
+  async open({ body, bodyAt, text, locator }, options) {
+    const parsed = parseSlash(body, bodyAt, text);
+    const values = readParams(params, parsed.params, text);
+    const { vni, hashsize } = values;
+    const group = await findGroup(parsed.address, values, locator);
+    const sockets = vxlanSockets(group, locator, values, options);
+    const expire = values.expiretime || DEFAULT_EXPIRE;
+    const plug = new Vtep(sockets, locator, { vni, vxvde: false, hashsize, expiretime: expire });
+    tellUnreachable(plug, group, options);
+    return plug;
+  },
+};

@@ -1,0 +1,250 @@
+/** One end of `udp://` of ours and a raw socket in the place of the other: what is on the wire, and who is listened to. */
+
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as immediate } from 'node:timers/promises';
+import fc from 'fast-check';
+import { ALL_VIEWS, Burst } from '../../src/frame/burst.js';
+import type { Plug } from '../../src/plug/plug.js';
+import { totalDrops } from '../../src/plug/plug.js';
+import { openPlug } from '../../src/plug/registry.js';
+import { connectInet } from '../../src/sys/inet.js';
+import { loop } from '../../src/sys/loop.js';
+import { hex } from '../frame/arbitraries.js';
+import { ACK, noise, type Packet, segments, writeSuperFrame } from '../frame/super-frames.js';
+import { cleanup } from '../support/cleanup.js';
+import { leakCheck } from '../support/leaks.js';
+import { Collector, frame, sendAll } from './frames.js';
+import { boundSocket, freePorts, openUdpPair, RawEnd } from './udp-pair.js';
+
+loop();
+
+/** Longest datagram that is no frame. */
+const HELLO = 13;
+
+function superFrame(payload = 20_000, seed = 1): Uint8Array {
+  const value: Packet = {
+    dstMac: hex('020000000002'),
+    srcMac: hex('020000000001'),
+    tags: [],
+    ip: { src: 0x0a000001, dst: 0x0a000002 },
+    trafficClass: 0,
+    ttl: 64,
+    identification: 1,
+    dontFragment: true,
+    ipOptions: new Uint8Array(0),
+    extensions: 0,
+    flowLabel: 0,
+    srcPort: 1000,
+    dstPort: 2000,
+    tcp: { sequence: 1, ack: 7, flags: ACK, window: 500, urgent: 0, options: new Uint8Array(0) },
+    payload: noise(payload, seed),
+  };
+  return writeSuperFrame(value, 1448);
+}
+
+/** Sends a super-frame, given behind its offload header. */
+function sendSuper(plug: Plug, bytes: Uint8Array): void {
+  const burst = new Burst();
+  burst.add(bytes.subarray(10));
+  burst.offloadHeader(0).set(bytes.subarray(0, 10));
+  burst.offload[0] = 1;
+  burst.superFrames = 1;
+  plug.send(burst, ALL_VIEWS, 1);
+}
+
+/** An end of ours and a raw socket as its peer. */
+async function withRaw(t: TestContext): Promise<{ plug: Plug; raw: RawEnd; port: number; peer: number }> {
+  leakCheck(t);
+  const [port, peer] = freePorts(t, 2);
+  const plug = await openPlug(`udp://127.0.0.1:${port}->127.0.0.1:${peer}`);
+  cleanup(t, () => plug.close());
+  return { plug, raw: RawEnd.connected(t, peer, port), port, peer };
+}
+
+/** The next datagram at a raw socket. */
+async function next(raw: RawEnd): Promise<Buffer> {
+  const end = performance.now() + 30_000;
+  for (;;) {
+    const one = raw.receive();
+    if (one !== undefined) return one;
+    assert.ok(performance.now() < end, 'nothing has arrived');
+    await immediate();
+  }
+}
+
+test('a frame is a datagram, and nothing else is sent', async (t) => {
+  const { plug, raw } = await withRaw(t);
+  const arrived = new Collector(plug);
+  const frames = [14, 15, 60, 1514, 9000, 65_507].map((size, i) => frame(size, i));
+  sendAll(plug, frames);
+  for (const one of frames) assert.deepEqual(await next(raw), one);
+  for (const one of frames) raw.send(one);
+  await arrived.count(frames.length);
+  arrived.assertFrames(frames);
+  assert.equal(raw.receive(), undefined);
+});
+
+test('to a peer that is not ours a super-frame is cut into the frames that it stands for', async (t) => {
+  const { plug, raw } = await withRaw(t);
+  const bytes = superFrame();
+  const datagrams: Buffer[] = [];
+  for (let round = 0; round < 20; round++) {
+    sendSuper(plug, bytes);
+    datagrams.push(...raw.drain());
+  }
+  const frames = datagrams.filter(({ length }) => length > HELLO);
+  const expected = Array(20).fill(segments(bytes)).flat();
+  assert.equal(frames.length, expected.length);
+  // Not compared as a list: what differs would fill the screen.
+  assert.ok(Buffer.concat(frames).equals(Buffer.concat(expected)));
+  // What it makes nothing of is shorter than an Ethernet header, and rare.
+  assert.ok(datagrams.length - frames.length <= 2);
+  assert.equal(totalDrops(plug.drops), 0);
+});
+
+test('between two ends of ours super-frames pass whole after the first, both ways', async (t) => {
+  leakCheck(t);
+  const { a, b } = await openUdpPair(t);
+  cleanup(t, () => {
+    a.close();
+    b.close();
+  });
+  for (const [from, to] of [
+    [a, b],
+    [b, a],
+  ]) {
+    const bytes = superFrame();
+    let wholes = 0;
+    to.sink = (burst) => {
+      for (let slot = 0; slot < burst.count; slot++) {
+        if (burst.offload[slot] === 0) continue;
+        assert.deepEqual(Buffer.from(burst.frame(slot)), Buffer.from(bytes.subarray(10)));
+        assert.deepEqual(Buffer.from(burst.offloadHeader(slot)), Buffer.from(bytes.subarray(0, 10)));
+        wholes++;
+      }
+    };
+    // Who gives no sink does not read, and hears no answer.
+    from.sink ??= () => {};
+    while (wholes === 0) {
+      sendSuper(from, bytes);
+      await immediate();
+    }
+  }
+});
+
+test('ours, then one that is not: super-frames are cut again; plain frames are never lost', async (t) => {
+  leakCheck(t);
+  const [port, peer] = freePorts(t, 2);
+  const a = await openPlug(`udp://127.0.0.1:${port}->127.0.0.1:${peer}`);
+  cleanup(t, () => a.close());
+  a.sink = () => {};
+  const bytes = superFrame();
+  const wire = segments(bytes);
+  for (let round = 0; round < 2; round++) {
+    const b = await openPlug(`udp://127.0.0.1:${peer}->127.0.0.1:${port}`);
+    cleanup(t, () => b.close());
+    let whole = false;
+    b.sink = (burst) => {
+      whole ||= burst.superFrames > 0;
+    };
+    while (!whole) {
+      sendSuper(a, bytes);
+      await immediate();
+    }
+    b.close();
+    const raw = RawEnd.connected(t, peer, port);
+    let plain = 0;
+    for (let cut = 0, sent = 0; cut < wire.length; ) {
+      sendSuper(a, bytes);
+      sendAll(a, [frame(60, sent++)]);
+      await immediate();
+      for (const one of raw.drain()) {
+        if (one.length === 60) plain++;
+        else if (one.equals(wire[cut])) cut++;
+      }
+      assert.equal(plain, sent);
+    }
+    raw.socket.close();
+  }
+});
+
+test('only the peer is listened to, from the first datagram on and after an empty one', async (t) => {
+  const { plug, raw, port, peer } = await withRaw(t);
+  const stranger = new RawEnd(boundSocket(t).socket);
+  connectInet(stranger.socket, { address: '127.0.0.1', port });
+  const arrived = new Collector(plug);
+  stranger.send(frame(60, 666));
+  raw.send(new Uint8Array(0));
+  stranger.send(frame(60, 667));
+  // A peer with another address is one of them; one that comes back is not.
+  raw.socket.close();
+  const again = RawEnd.connected(t, peer, port);
+  stranger.send(frame(60, 668));
+  again.send(frame(60, 1));
+  await arrived.count(1);
+  arrived.assertFrames([frame(60, 1)]);
+  assert.equal(plug.drops.runt, 1);
+});
+
+test('a peer that is not there, leaves and comes back is no loss of the end', async (t) => {
+  const { plug, raw, port, peer } = await withRaw(t);
+  let lost = 0;
+  plug.onLost = () => lost++;
+  raw.socket.close();
+  for (let round = 0; round < 3; round++) {
+    // Each is answered by the network with an error, which the next one is told.
+    for (let i = 0; i < 5; i++) {
+      sendAll(plug, [frame(60, i)]);
+      await immediate();
+    }
+    const back = RawEnd.connected(t, peer, port);
+    sendAll(plug, [frame(60, 100)]);
+    assert.deepEqual(await next(back), frame(60, 100));
+    const arrived = new Collector(plug);
+    back.send(frame(60, 200));
+    await arrived.count(1);
+    plug.sink = undefined;
+    back.socket.close();
+  }
+  assert.equal(lost, 0);
+});
+
+for (const reading of [true, false]) {
+  test(`an error that the network reports is taken at once, ${reading ? 'reading' : 'not reading'}`, async (t) => {
+    const { plug, raw } = await withRaw(t);
+    raw.socket.close();
+    plug.sink = () => {};
+    plug.receiving = reading;
+    sendAll(plug, [frame(60, 1)]);
+    // An error that stays is reported again and again: the process would do nothing else.
+    await new Promise((done) => setTimeout(done, 50));
+    const before = process.cpuUsage();
+    await new Promise((done) => setTimeout(done, 400));
+    const { user, system } = process.cpuUsage(before);
+    assert.ok(user + system < 250_000, `${(user + system) / 1000} ms of 400`);
+  });
+}
+
+test('any bytes from the peer: those that are frames arrive as they are, in order (fuzz)', async (t) => {
+  const { plug, raw } = await withRaw(t);
+  const arrived = new Collector(plug);
+  const datagram = fc.oneof(
+    fc.uint8Array({ maxLength: 100 }),
+    fc.tuple(fc.constantFrom(0xd1, 0xd2), fc.uint8Array({ minLength: 12, maxLength: 12 })).map(([kind, rest]) =>
+      Uint8Array.of(kind, ...rest),
+    ),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(datagram, { maxLength: 60 }), async (list) => {
+      arrived.frames.length = 0;
+      const expected = list.filter(({ length }) => length >= 14).map((one) => Buffer.from(one));
+      for (const one of list) raw.send(one);
+      raw.send(frame(60, 1));
+      expected.push(frame(60, 1));
+      await arrived.count(expected.length);
+      arrived.assertFrames(expected);
+    }),
+    { numRuns: 100 },
+  );
+});
