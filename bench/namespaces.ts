@@ -9,13 +9,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { attempt, Child, median, progress, startSwitch, within } from './support.js';
 
-const OURS = fileURLToPath(new URL('../bin/vdens', import.meta.url));
-const DEBIAN = '/usr/bin/vdens';
+export const OURS = fileURLToPath(new URL('../bin/vdens', import.meta.url));
+export const DEBIAN = '/usr/bin/vdens';
 const SERVER = '10.99.0.1';
 const CLIENT = '10.99.0.2';
 
 /** Two hosts on one network; each runs a shell command. */
-interface Lab {
+export interface Lab {
   /** Starts a command at host 1 or 2. */
   run(host: 1 | 2, command: string): Child;
   stop(): Promise<void>;
@@ -24,7 +24,7 @@ interface Lab {
 type LabMaker = () => Promise<Lab>;
 
 /** `vdens LOCATOR sh -c ...` at both ends. */
-function vdensLab(first: string, second: string, locator: string, cleanUp: () => Promise<void>): Lab {
+export function vdensLab(first: string, second: string, locator: string, cleanUp: () => Promise<void>): Lab {
   const children: Child[] = [];
   return {
     run(host, command) {
@@ -129,7 +129,7 @@ const LABS = {
 } satisfies Record<string, LabMaker>;
 type LabName = keyof typeof LABS;
 
-interface Row {
+export interface Row {
   name: string;
   kind: 'tcp' | 'udp' | 'ping';
   /** Arguments of the iperf3 client. */
@@ -172,7 +172,7 @@ export interface NamespaceResult {
   samples: Partial<Record<LabName, Sample>>;
 }
 
-async function measure(lab: Lab, row: Row, seconds: number): Promise<Sample> {
+export async function measure(lab: Lab, row: Pick<Row, 'kind' | 'args'>, seconds: number): Promise<Sample> {
   const limit = Math.ceil(seconds) + 15;
   if (row.kind === 'ping') {
     lab.run(1, 'echo up; read line');

@@ -1,10 +1,11 @@
 /**
  * `npm run bench`: pairs us with C in one run and prints tables and ratios.
  *
- *   npm run bench -- [switch] [namespaces] [--rounds N] [--seconds N] [--only REGEXP] [--json]
+ *   npm run bench -- [switch] [namespaces] [agno] [--rounds N] [--seconds N] [--only REGEXP] [--json]
  */
 
 import { parseArgs } from 'node:util';
+import { agnoTable, agnoTargets, benchAgno } from './agno.js';
 import { benchNamespaces, benchStart, namespaceTable, namespaceTargets } from './namespaces.js';
 import { machine, markdown, stopAll } from './support.js';
 import { benchSwitch, switchTable, switchTargets } from './switch.js';
@@ -19,7 +20,7 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const SUITES = ['switch', 'namespaces'];
+const SUITES = ['switch', 'namespaces', 'agno'];
 const suites = positionals.length > 0 ? positionals : SUITES;
 const unknown = suites.find((suite) => !SUITES.includes(suite));
 if (unknown !== undefined) {
@@ -42,6 +43,10 @@ const run: Record<string, () => Promise<Outcome>> = {
   async switch() {
     const results = await benchSwitch(rounds, seconds, only);
     return { results, table: switchTable(results), targets: switchTargets(results) };
+  },
+  async agno() {
+    const results = await benchAgno(rounds, seconds, only);
+    return { results, table: agnoTable(results), targets: agnoTargets(results) };
   },
   async namespaces() {
     const results = await benchNamespaces(rounds, seconds, only);
