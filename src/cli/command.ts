@@ -10,6 +10,7 @@
 import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
+import { commandsEnded } from '../plug/command.js';
 import { VdeError } from '../sys/errors.js';
 import { hasNoReader } from '../sys/process.js';
 
@@ -57,8 +58,10 @@ export async function runCommand(
   process.on('uncaughtException', fail);
   try {
     const status = await main(process.argv.slice(2));
+    await commandsEnded();
     if (!ending) process.exit(status);
   } catch (error) {
+    await commandsEnded();
     fail(error);
   }
 }
@@ -94,6 +97,7 @@ export function onSignals(cleanup: (signal: NodeJS.Signals) => void | Promise<vo
     ending = true;
     try {
       await cleanup(signal);
+      await commandsEnded();
     } catch (error) {
       process.exit(report(error, {}));
     }

@@ -8,8 +8,8 @@
 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { answerLine } from '../console/command-table.js';
-import { type ConsoleTarget, switchCommands } from '../console/switch-commands.js';
+import { answerLine, type Caller } from '../console/command-table.js';
+import { type ConsoleTarget, switchConsole } from '../console/switch-commands.js';
 import { startTerminal } from '../console/terminal.js';
 import { parseMac } from '../frame/mac.js';
 import { type End, open } from '../plug/end.js';
@@ -121,7 +121,7 @@ async function serve(service: SwitchService): Promise<number> {
 ${plugLines(directory)}
 Commands: port/print, hash/print, showinfo, help, shutdown. Ctrl-D ends the switch.`);
   return new Promise((done) => {
-    const stop = startTerminal(switchCommands(consoleTarget(service, () => finish())), () => finish());
+    const stop = startTerminal(switchConsole(consoleTarget(service, () => finish())).table, () => finish());
     const finish = () => {
       stop();
       done(0);
@@ -131,7 +131,8 @@ Commands: port/print, hash/print, showinfo, help, shutdown. Ctrl-D ends the swit
 }
 
 function consoleTarget(service: SwitchService, shutdown: () => void): ConsoleTarget {
-  return { version, service, mac: parseMac('00:ff:00:00:00:01') as Uint8Array, hashSize: 128, shutdown };
+  const mac = parseMac('00:ff:00:00:00:01') as Uint8Array;
+  return { version, service, mac, hashSize: 128, management: undefined, shutdown };
 }
 
 /** Two stations plugged into the switch exchange frames, and what came of it is told. */
@@ -161,10 +162,12 @@ async function demonstrate(service: SwitchService): Promise<number> {
 
 /** What the console shows of ports and addresses. */
 function showTables(service: SwitchService): void {
-  const table = switchCommands(consoleTarget(service, () => {}));
+  const { table } = switchConsole(consoleTarget(service, () => {}));
+  const caller: Caller = { uid: undefined, debug: undefined, depth: 0, inBlock: false };
   for (const command of ['port/print', 'hash/print']) {
     say(`\nvde$ ${command}`);
-    say((answerLine(table, command) ?? []).slice(1, -2).join('\n'));
+    const lines = [...answerLine(table(), command, caller)].filter((line) => line !== undefined);
+    say(lines.slice(1, -2).join('\n'));
   }
 }
 

@@ -5,6 +5,7 @@
 
 import { writeSync } from 'node:fs';
 import { basename } from 'node:path';
+import { registerCryptoSchemes } from '../crypto/schemes.js';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
 import { Cable, openEnds } from '../plug/cable.js';
 import { CommandProcess } from '../plug/command.js';
@@ -39,6 +40,7 @@ type OptionName =
   | 'iplog'
   | 'help'
   | 'help-vnl'
+  | 'json'
   | 'group'
   | 'group2'
   | 'mode'
@@ -61,6 +63,7 @@ export const options: readonly OptionSpec<OptionName>[] = [
     arg: 'none',
     help: 'list the locator schemes with their parameters and exit',
   },
+  { name: 'json', long: ['json'], arg: 'none', help: 'with --help-vnl: as JSON' },
   {
     name: 'group',
     short: 'g',
@@ -116,6 +119,10 @@ default switch. Options end at =, so a command keeps its own.
 
 `;
 
+const PACKAGES = `NAME://...
+    any other scheme, by the npm package vde-plug-NAME if it is installed here
+`;
+
 const BROKER = `This is a tunnel broker of Virtual Distributed Ethernet.
 It runs vde_plug and nothing else: it is no login shell.
 `;
@@ -130,6 +137,7 @@ interface Plan {
 /** The launcher's entry point. */
 export function main(): void {
   registerSwitchSchemes();
+  registerCryptoSchemes();
   if (isLoginShell()) process.exit(refuseShell());
   void runCommand('vde_plug', vdePlug, { usage: EXIT_USAGE });
 }
@@ -166,6 +174,7 @@ function readOptions({ options: given }: ParsedLine<OptionName>): { first: OpenO
   const description = value('descr') || 'vdeplug:';
   const side = (group: 'group' | 'group2', mode: 'mode' | 'mode2', port: 'port' | 'port2'): OpenOptions => ({
     description,
+    onNotice: complain,
     group: value(group),
     mode: octalMode(mode, value(mode)),
     port: portNumber(port, value(port)),
@@ -173,13 +182,15 @@ function readOptions({ options: given }: ParsedLine<OptionName>): { first: OpenO
   return { first: side('group', 'mode', 'port'), second: side('group2', 'mode2', 'port2') };
 }
 
-function octalMode(option: string, text: string | undefined): number | undefined {
+/** An octal mode from the command line. @throws VdeError `EUSAGE`. */
+export function octalMode(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^[0-7]{1,4}$/.test(text)) throw usageError(`--${option}`, `"${text}" is not an octal mode`, 'such as 0700');
   return Number.parseInt(text, 8);
 }
 
-function portNumber(option: string, text: string | undefined): number | undefined {
+/** A port number from the command line. @throws VdeError `EUSAGE`. */
+export function portNumber(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (!/^\d+$/.test(text) || Number(text) < 1) throw usageError(`--${option}`, `"${text}" is not a port number from 1`);
   return Number(text);
@@ -195,11 +206,12 @@ function realAddress(): string {
 }
 
 function schemeHelp(): string {
-  return listSchemes()
+  const schemes = listSchemes()
     .map(({ name, syntax, doc, params }) =>
       [`${name}://${syntax}`, `    ${doc}`, ...describeParams(params).map((row) => `    ${row}`), ''].join('\n'),
     )
     .join('\n');
+  return `${schemes}\n${PACKAGES}`;
 }
 
 /** True if the caller is a member of the group whose users' addresses are logged. */
@@ -216,9 +228,10 @@ async function vdePlug(args: string[]): Promise<number> {
     return EXIT_USAGE; // As C's does.
   }
   if (has('help-vnl')) {
-    writeSync(1, schemeHelp());
+    writeSync(1, has('json') ? `${JSON.stringify(listSchemes(), null, 2)}\n` : schemeHelp());
     return 0;
   }
+  if (has('json')) throw usageError('--json', 'there is nothing to list', 'use it with --help-vnl');
   const shell = line.options.find(({ option }) => option.name === 'command');
   if (shell && shell.value !== 'vde_plug') return refuseShell();
   const plan = readPlan(line.operands);
@@ -265,13 +278,13 @@ async function vdePlug(args: string[]): Promise<number> {
 }
 
 /** An end that has to do with an interface of the kernel's. */
-type InterfacePlug = Plug & { onDown?: (() => void) | undefined; interfaceName?: string };
+export type InterfacePlug = Plug & { onDown?: (() => void) | undefined; interfaceName?: string };
 
 /**
  * Says once that frames to an interface are lost because it is DOWN: when the first is, or at once if the other end
  * serves it, and nobody here will see its frames.
  */
-function warnWhenDown(plug: InterfacePlug, other: Plug): void {
+export function warnWhenDown(plug: InterfacePlug, other: Plug): void {
   const { name, interfaceName } = plug;
   if (interfaceName === undefined) return;
   plug.onDown = () =>
@@ -280,7 +293,7 @@ function warnWhenDown(plug: InterfacePlug, other: Plug): void {
 }
 
 /** A switch that serves an interface itself closes the cable when it is deleted; the reason is found here. */
-function complainIfDeleted({ name, interfaceName }: InterfacePlug): void {
+export function complainIfDeleted({ name, interfaceName }: InterfacePlug): void {
   if (interfaceName === undefined || isInterfaceUp(interfaceName) !== undefined) return;
   complain(`${name}: interface ${interfaceName} has been deleted`);
 }

@@ -1,11 +1,18 @@
 /** `vde_switch`: runs a switch (reference: vde_switch management console, section 6). */
 
-import { writeSync } from 'node:fs';
-import { switchCommands } from '../console/switch-commands.js';
+import { accessSync, constants, writeSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { ConsoleCommand } from '../console/command-table.js';
+import { HASH_SIZE_MAX, powerOfTwo } from '../console/hash-commands.js';
+import { ManagementServer } from '../console/management.js';
+import { runStartScript } from '../console/script.js';
+import { banner, type ConsoleTarget, switchConsole } from '../console/switch-commands.js';
 import { startTerminal } from '../console/terminal.js';
 import { isMulticast, parseMac, randomMac } from '../frame/mac.js';
 import type { Log } from '../switch/control.js';
 import { SwitchService } from '../switch/service.js';
+import { DEFAULT_PRIORITY, type TreeMode } from '../switch/spanning-tree.js';
 import { DEFAULT_PORTS, PORTS_MAX } from '../switch/switch.js';
 import { VdeError } from '../sys/errors.js';
 import { openSyslog } from '../sys/syslog.js';
@@ -20,7 +27,7 @@ import { version } from './version.js';
 
 const EXIT_NO_DIRECTORY = 255;
 const HASH_SIZE = 128;
-const HASH_SIZE_MAX = 1 << 20;
+const PRIORITY_MAX = 0xffff;
 
 type OptionName =
   | 'help'
@@ -28,6 +35,7 @@ type OptionName =
   | 'numports'
   | 'hub'
   | 'fstp'
+  | 'rstp'
   | 'macaddr'
   | 'priority'
   | 'hashsize'
@@ -58,14 +66,15 @@ export const options: readonly OptionSpec<OptionName>[] = [
     help: `number of ports (${DEFAULT_PORTS}), at most ${PORTS_MAX}`,
   },
   { name: 'hub', short: 'x', long: ['hub'], arg: 'none', help: 'be a hub: every frame goes to every port' },
-  { name: 'fstp', short: 'F', long: ['fstp'], arg: 'none', help: 'fast spanning tree (not available yet)' },
+  { name: 'fstp', short: 'F', long: ['fstp'], arg: 'none', help: "VDE's fast spanning tree, one for each VLAN" },
+  { name: 'rstp', long: ['rstp'], arg: 'none', help: 'rapid spanning tree of IEEE 802.1D-2004, one for all VLANs' },
   { name: 'macaddr', long: ['macaddr'], arg: 'required', metavar: 'MAC', help: "the switch's own address" },
   {
     name: 'priority',
     long: ['priority'],
     arg: 'required',
     metavar: 'N',
-    help: 'spanning tree priority (not available yet)',
+    help: 'spanning tree priority, 0 to 65535 (32768): the least becomes root',
   },
   {
     name: 'hashsize',
@@ -113,7 +122,7 @@ export const options: readonly OptionSpec<OptionName>[] = [
     long: ['rcfile'],
     arg: 'required',
     metavar: 'FILE',
-    help: 'commands to run at the start (not available yet)',
+    help: 'console commands to run at the start (~/.vde2/vde_switch.rc or /etc/vde2/vde_switch.rc)',
   },
   {
     name: 'mgmt',
@@ -121,16 +130,22 @@ export const options: readonly OptionSpec<OptionName>[] = [
     long: ['mgmt'],
     arg: 'required',
     metavar: 'PATH',
-    help: 'management socket (not available yet)',
+    help: 'management socket: a console for whoever connects',
   },
   {
     name: 'mgmtmode',
     long: ['mgmtmode'],
     arg: 'required',
     metavar: 'MODE',
-    help: 'its permissions (not available yet)',
+    help: 'permissions of the management socket (octal, 0600)',
   },
-  { name: 'mgmtgroup', long: ['mgmtgroup'], arg: 'required', metavar: 'GROUP', help: 'its group (not available yet)' },
+  {
+    name: 'mgmtgroup',
+    long: ['mgmtgroup'],
+    arg: 'required',
+    metavar: 'GROUP',
+    help: 'group of the management socket',
+  },
   { name: 'nostdin', long: ['nostdin'], arg: 'none', help: 'no console on standard input, and no end with it' },
   {
     name: 'debugclients',
@@ -138,7 +153,7 @@ export const options: readonly OptionSpec<OptionName>[] = [
     long: ['debugclients'],
     arg: 'required',
     metavar: 'N',
-    help: 'debugging consoles (not available yet)',
+    help: 'accepted, without effect: every console can debug',
   },
   {
     name: 'tap',
@@ -150,20 +165,11 @@ export const options: readonly OptionSpec<OptionName>[] = [
   },
 ];
 
-/** Options of parts that are still to come: refused by name rather than taken and not obeyed. */
-const NOT_YET: Partial<Record<OptionName, string>> = {
-  fstp: 'the spanning tree',
-  priority: 'the spanning tree',
-  rcfile: 'the management console',
-  mgmt: 'the management console',
-  mgmtmode: 'the management console',
-  mgmtgroup: 'the management console',
-  debugclients: 'the management console',
-};
-
 interface Settings {
   ports: number;
   hub: boolean;
+  tree: TreeMode;
+  priority: number;
   mac: Uint8Array;
   hashSize: number;
   directory: string;
@@ -173,6 +179,10 @@ interface Settings {
   daemon: boolean;
   pidfile: string | undefined;
   console: boolean;
+  management: string | undefined;
+  managementMode: number | undefined;
+  managementGroup: number | undefined;
+  script: string | undefined;
   taps: string[];
 }
 
@@ -184,10 +194,6 @@ export function main(): void {
 function readSettings({ options: given, operands }: ParsedLine<OptionName>): Settings {
   const value = (name: OptionName) => given.findLast(({ option }) => option.name === name)?.value;
   const has = (name: OptionName) => given.some(({ option }) => option.name === name);
-  for (const { option, spelling } of given) {
-    const part = NOT_YET[option.name];
-    if (part) throw usageError(spelling, `${part} is not available yet`, 'leave the option out');
-  }
   if (operands.length > 0) {
     throw usageError(`"${operands[0]}"`, 'vde_switch takes options only', 'the directory of the switch goes after -s');
   }
@@ -198,17 +204,30 @@ function readSettings({ options: given, operands }: ParsedLine<OptionName>): Set
   return {
     ports: integer('--numports', value('numports'), 1, PORTS_MAX, DEFAULT_PORTS),
     hub: has('hub'),
+    tree: treeMode(has('fstp'), has('rstp'), has('hub')),
+    priority: integer('--priority', value('priority'), 0, PRIORITY_MAX, DEFAULT_PRIORITY),
     mac,
-    hashSize: 2 ** Math.ceil(Math.log2(integer('--hashsize', value('hashsize'), 1, HASH_SIZE_MAX, HASH_SIZE))),
+    hashSize: powerOfTwo(integer('--hashsize', value('hashsize'), 1, HASH_SIZE_MAX, HASH_SIZE)),
     directory: value('sock') ?? (process.geteuid?.() === 0 ? '/var/run/vde.ctl' : '/tmp/vde.ctl'),
     mode: octal('--mode', value('mode')),
     directoryMode: octal('--dirmode', value('dirmode')),
-    group: groupOption(value('group')),
+    group: groupOption('--group', value('group')),
     daemon: has('daemon'),
     pidfile: value('pidfile'),
     console: !has('daemon') && !has('nostdin'),
+    management: value('mgmt'),
+    managementMode: octal('--mgmtmode', value('mgmtmode')),
+    managementGroup: groupOption('--mgmtgroup', value('mgmtgroup')),
+    script: value('rcfile'),
     taps: given.filter(({ option }) => option.name === 'tap').map(({ value: name }) => tapName(name ?? '')),
   };
+}
+
+/** A hub has no tree: as with C's, `--fstp` is then passed over. */
+function treeMode(fstp: boolean, rstp: boolean, hub: boolean): TreeMode {
+  if (rstp && (fstp || hub)) throw usageError('--rstp', `it cannot be together with ${hub ? '--hub' : '--fstp'}`);
+  if (rstp) return 'rstp';
+  return fstp && !hub ? 'fstp' : 'off';
 }
 
 /** 00:ff and four random bytes, as a C switch chooses. */
@@ -233,10 +252,10 @@ function octal(option: string, text: string | undefined): number | undefined {
   return Number.parseInt(text, 8) & 0o7777;
 }
 
-function groupOption(name: string | undefined): number | undefined {
+function groupOption(option: string, name: string | undefined): number | undefined {
   if (name === undefined) return undefined;
   const gid = groupId(name);
-  if (gid === undefined) throw usageError('--group', `there is no group called ${name}`);
+  if (gid === undefined) throw usageError(option, `there is no group called ${name}`);
   return gid;
 }
 
@@ -301,24 +320,59 @@ function start(settings: Settings, log: Log, cleanups: (() => void)[], stop: () 
   }
   const service = openService(settings, log);
   cleanups.push(() => service.close());
-  for (const name of settings.taps) addTap(service, name, log);
-  if (!settings.console) return;
-  const commands = switchCommands({
+  const target: ConsoleTarget = {
     version,
     service,
     mac: settings.mac,
     hashSize: settings.hashSize,
+    management: undefined,
     shutdown: () => {
       log('Shutdown from mgmt command');
       stop();
     },
-  });
+  };
+  const { table, plugins } = switchConsole(target);
+  cleanups.push(() => plugins.close());
+  if (settings.management !== undefined) {
+    const { managementMode: mode, managementGroup: group } = settings;
+    const server = new ManagementServer(settings.management, { mode, group, banner: banner(version), table, log });
+    cleanups.push(() => server.close());
+    target.management = server;
+  }
+  for (const name of settings.taps) addTap(service, name, log);
+  runScript(settings.script, table, log);
+  if (!settings.console) return;
   cleanups.push(
-    startTerminal(commands, () => {
+    startTerminal(table, () => {
       log('EOF on stdin, cleaning up and exiting');
       stop();
     }),
   );
+}
+
+/**
+ * Runs the commands of the start script: the one that was named, else the user's own, else the machine's. What is wrong
+ * with it is said, and the switch runs all the same, as C's does.
+ */
+function runScript(named: string | undefined, table: () => readonly ConsoleCommand[], log: Log): void {
+  const places = [join(homedir(), '.vde2/vde_switch.rc'), '/etc/vde2/vde_switch.rc'];
+  const path = named ?? places.find(isReadable);
+  if (path === undefined) return;
+  try {
+    for (const { line, command, result } of runStartScript(table, path)) log(`${path}:${line}: ${command}: ${result}`);
+  } catch (error) {
+    if (!(error instanceof VdeError)) throw error;
+    log(`start script: ${error.message}`);
+  }
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function openService(settings: Settings, log: Log): SwitchService {

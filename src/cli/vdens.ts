@@ -66,6 +66,7 @@ async function start(invocation: StartInvocation): Promise<number> {
   try {
     const { Attachment } = await import('../netns/attachment.js');
     (await import('../switch/schemes.js')).registerSwitchSchemes();
+    (await import('../crypto/schemes.js')).registerCryptoSchemes();
     for (const [i, { name: tap, descriptor }] of (await launch.ready).entries()) {
       attachments.push(new Attachment(tap, descriptor, locators[i], complain));
     }

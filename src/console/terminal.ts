@@ -3,34 +3,31 @@
  * console"): one line is one command, and the prompt comes after each answer, on standard output.
  */
 
-import { writeSync } from 'node:fs';
-import { answerLine, type ConsoleCommand } from './command-table.js';
+import { EPOLLERR, EPOLLHUP, EPOLLOUT } from '../sys/epoll.js';
+import { errnoNumber, VdeError } from '../sys/errors.js';
+import { writeFrom } from '../sys/io.js';
+import { loop, type Watch } from '../sys/loop.js';
+import type { ConsoleCommand } from './command-table.js';
+import { OutputQueue } from './output.js';
+import { ConsoleSession, type Transport } from './session.js';
 
-const PROMPT = '\nvde$ ';
-/** Longest line; what follows is another. */
-const LINE_MAX = 4096;
+const STDOUT = 1;
+/** Most that a pipe with any room at all takes without waiting (pipe(7): PIPE_BUF). */
+const PIECE = 4096;
+const EAGAIN = errnoNumber('EAGAIN');
 
 /**
  * Reads commands until the end of standard input.
- * @param onEnd called at the end of the input.
+ * @param onEnd called when the last command before the end of the input has been answered.
  * @returns what stops the reading.
  */
-export function startTerminal(table: readonly ConsoleCommand[], onEnd: () => void): () => void {
+export function startTerminal(table: () => readonly ConsoleCommand[], onEnd: () => void): () => void {
   const { stdin } = process;
-  let pending = '';
-  const onData = (chunk: Buffer | string) => {
-    pending += chunk.toString();
-    for (let end = lineEnd(pending); end >= 0; end = lineEnd(pending)) {
-      const line = pending.slice(0, end);
-      pending = pending.slice(pending[end] === '\n' ? end + 1 : end);
-      run(table, line);
-    }
-  };
-  const onFinish = () => {
-    if (pending !== '') run(table, pending);
-    pending = '';
-    onEnd();
-  };
+  const transport = new StandardStreams(onEnd);
+  const session = new ConsoleSession(transport, { table, terminal: true });
+  transport.onDrained = () => session.drained();
+  const onData = (chunk: Buffer) => session.feed(chunk);
+  const onFinish = () => session.end();
   stdin.on('data', onData);
   stdin.once('end', onFinish);
   // A terminal that is hung up reports an error rather than an end.
@@ -39,28 +36,82 @@ export function startTerminal(table: readonly ConsoleCommand[], onEnd: () => voi
     stdin.off('data', onData);
     stdin.off('end', onFinish);
     stdin.pause();
+    session.close();
+    transport.close();
   };
 }
 
-function lineEnd(text: string): number {
-  const end = text.indexOf('\n');
-  if (end >= 0 && end <= LINE_MAX) return end;
-  return text.length > LINE_MAX ? LINE_MAX : -1;
-}
+/**
+ * Standard output is shared with others, so it is not made non-blocking: it is written to when the loop says that there
+ * is room. Where that cannot be asked, as for a file, there always is. Output whose reader has gone is nobody's loss: a
+ * switch goes on switching.
+ */
+class StandardStreams implements Transport {
+  onDrained = () => {};
+  readonly #output = new OutputQueue();
+  #watch: Watch | undefined;
+  #lost = false;
 
-function run(table: readonly ConsoleCommand[], line: string): void {
-  // Here, `logout` has nothing to leave.
-  if (/^[ \t]*logout/.test(line)) return;
-  const answer = answerLine(table, line);
-  say(answer === undefined ? PROMPT : `${answer.join('\n')}\n${PROMPT}`);
-}
+  constructor(private readonly onEnd: () => void) {
+    try {
+      this.#watch = loop().watch(STDOUT, 0, (events) => this.#onReady(events));
+    } catch (error) {
+      if (!(error instanceof VdeError)) throw error;
+    }
+  }
 
-/** Output whose reader has gone is nobody's loss: a switch goes on switching. */
-function say(text: string): void {
-  try {
-    writeSync(1, text);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'EPIPE' && code !== 'EAGAIN' && code !== 'EBADF') throw error;
+  get backlog(): number {
+    return this.#output.size;
+  }
+
+  get reading(): boolean {
+    return !process.stdin.isPaused();
+  }
+
+  set reading(reading: boolean) {
+    if (reading) process.stdin.resume();
+    else process.stdin.pause();
+  }
+
+  write(text: string): void {
+    if (this.#lost) return;
+    this.#output.push(text);
+    if (this.#watch) this.#watch.events = EPOLLOUT;
+    else this.#flush(Number.POSITIVE_INFINITY);
+  }
+
+  finish(): void {
+    this.#flush(Number.POSITIVE_INFINITY);
+    this.onEnd();
+  }
+
+  close(): void {
+    this.#watch?.close();
+    this.#watch = undefined;
+  }
+
+  #onReady(events: number): undefined {
+    if (events & (EPOLLERR | EPOLLHUP)) this.#lose();
+    this.#flush(PIECE);
+    if (this.#output.size > 0) return;
+    if (this.#watch) this.#watch.events = 0;
+    this.onDrained();
+  }
+
+  /** Writes up to `most` bytes. */
+  #flush(most: number): void {
+    let left = most;
+    const result = this.#output.flush((memory, length) => {
+      if (left <= 0) return -EAGAIN;
+      left -= length;
+      return writeFrom(STDOUT, memory.address, length);
+    }, PIECE);
+    if (result < 0 && result !== -EAGAIN) this.#lose();
+  }
+
+  #lose(): void {
+    this.#lost = true;
+    this.#output.clear();
+    this.close();
   }
 }

@@ -68,7 +68,7 @@ export class Attachment {
 
   async #openNetwork(end: Plug): Promise<Plug> {
     if (!this.locator.startsWith('=')) {
-      return openFor(end, { locator: this.locator, options: { description: DESCRIPTION } });
+      return openFor(end, { locator: this.locator, options: { description: DESCRIPTION, onNotice: this.say } });
     }
     this.#command = await CommandProcess.start(splitWords(this.locator.slice(1)));
     return this.#command.plug;

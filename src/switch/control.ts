@@ -15,10 +15,18 @@ import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
 import { callError, errnoNumber, errnoText, VdeError } from '../sys/errors.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
-import { bindUnix, type Credentials, peerCredentials, tryAccept, trySend, unlinkQuietly } from '../sys/socket.js';
+import {
+  bindUnix,
+  type Credentials,
+  peerCredentials,
+  peerGroups,
+  tryAccept,
+  trySend,
+  unlinkQuietly,
+} from '../sys/socket.js';
 import { openClientEnd } from './client-end.js';
 import type { ControlDirectory } from './directory.js';
-import type { Endpoint, Port } from './port.js';
+import type { Endpoint, Identity, Port } from './port.js';
 import type { Switch } from './switch.js';
 
 /** A client that has connected and said nothing for this long is sent away, in ms. */
@@ -206,6 +214,7 @@ export class ControlServer {
         module: 'unix prog',
         description: request.description,
         user: end.user,
+        identity: identityOf(client),
       });
       client.seat = { port, endpoint: port.endpoints[0] };
       client.received = Buffer.alloc(0);
@@ -274,6 +283,11 @@ export class ControlServer {
     for (const client of this.#clients.values()) this.#drop(client);
     if (this.#reserve >= 0) closeSync(this.#reserve);
   }
+}
+
+/** Who a client is; its supplementary groups are asked for only where they matter. */
+function identityOf({ credentials: { uid, gid }, stream }: Client): Identity {
+  return { uid, belongsTo: (group) => group === gid || peerGroups(stream).includes(group) };
 }
 
 function reserveDescriptor(): number {

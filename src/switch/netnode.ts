@@ -1,6 +1,7 @@
 /**
- * `switch://DIRECTORY` and `hub://DIRECTORY`: a switch or hub of this very process, which is itself one of its stations
- * (reference: plugs, section 11). Others connect with `vde://DIRECTORY`; all of it goes when the end is closed.
+ * `switch://DIRECTORY`, `hub://`, `multi://` and `bonding://`: a switch of this very process, which is itself one of its
+ * stations (reference: plugins, section 11). Others connect with `vde://DIRECTORY`; all of it goes when the end is closed.
+ * With `multi` and `bonding` the others reach the process alone, see `concentrator.ts`.
  *
  * It is the switch that `vde_switch` runs. The process's own station is a port joined to the end by a socket pair, so that
  * a slow owner holds nobody up; if the end has been offered another one, that is seated in the port instead.
@@ -21,6 +22,7 @@ import type { OpenOptions, Scheme } from '../plug/scheme.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { SOCK_DGRAM, socketPair } from '../sys/socket.js';
 import { userName } from '../sys/users.js';
+import type { ConcentratorKind } from './concentrator.js';
 import { SwitchService } from './service.js';
 import { PORTS_MAX } from './switch.js';
 
@@ -115,7 +117,9 @@ function defaultDirectory(): string {
   return `/tmp/vdenode_${userName(uid) ?? `u${uid}`}`;
 }
 
-function openNode(hub: boolean, { body, bodyAt, locator, text }: ResolvedLocator, options: OpenOptions): Plug {
+type Kind = 'switch' | 'hub' | ConcentratorKind;
+
+function openNode(kind: Kind, { body, bodyAt, locator, text }: ResolvedLocator, options: OpenOptions): Plug {
   const { path, params: given } = parsePath(body, bodyAt, text);
   const { dirmode, hashsize, expiretime, ...settings } = readParams(params, given, text);
   const group = settings.grp ?? options.group;
@@ -126,7 +130,8 @@ function openNode(hub: boolean, { body, bodyAt, locator, text }: ResolvedLocator
     directoryMode: dirmode,
     group: group === undefined ? undefined : groupNumber(group, text, 'grp'),
     ports: PORTS_MAX,
-    hub: hub || hashsize === 0,
+    hub: kind === 'hub' || hashsize === 0,
+    concentrator: kind === 'multi' || kind === 'bonding' ? kind : undefined,
     transparent: true,
     anyPort: true,
   });
@@ -142,18 +147,20 @@ function openNode(hub: boolean, { body, bodyAt, locator, text }: ResolvedLocator
   }
 }
 
-export const switchScheme: Scheme = {
-  name: 'switch',
-  syntax: '[DIRECTORY][PARAMETERS]',
-  doc: 'a switch in DIRECTORY, which this process runs',
-  params,
-  open: async (locator, options) => openNode(false, locator, options),
-};
+function scheme(name: Kind, doc: string): Scheme {
+  return {
+    name,
+    syntax: '[DIRECTORY][PARAMETERS]',
+    doc,
+    params,
+    open: async (locator, options) => openNode(name, locator, options),
+  };
+}
 
-export const hubScheme: Scheme = {
-  name: 'hub',
-  syntax: '[DIRECTORY][PARAMETERS]',
-  doc: 'a hub in DIRECTORY, which this process runs',
-  params,
-  open: async (locator, options) => openNode(true, locator, options),
-};
+/** The schemes of this file. */
+export const nodeSchemes: readonly Scheme[] = [
+  scheme('switch', 'a switch in DIRECTORY, which this process runs'),
+  scheme('hub', 'a hub in DIRECTORY, which this process runs'),
+  scheme('multi', 'ends in DIRECTORY that reach this process alone; its own frames go to all of them'),
+  scheme('bonding', 'ends in DIRECTORY that reach this process alone; its own frames go to one after the other'),
+];

@@ -6,6 +6,19 @@ import { type Drops, noDrops, type Plug } from '../plug/plug.js';
 /** As a port's untagged VLAN: untagged frames are refused. */
 export const NO_VLAN = 4095;
 
+/** Who asks for a port, as the kernel knows them. */
+export interface Identity {
+  uid: number;
+  /** Whether a group is one of theirs, primary or supplementary. */
+  belongsTo(gid: number): boolean;
+}
+
+/**
+ * Which tags a port takes: `hybrid` those of its VLANs, as every port of a C switch; an `access` port none, since it is in
+ * one VLAN only; a `trunk` those that it allows, also of VLANs that are made later.
+ */
+export type PortMode = 'hybrid' | 'access' | 'trunk';
+
 /** A plug seated in a port, and what the console shows of it. */
 export interface Endpoint {
   /** Number that the console names it by. */
@@ -47,6 +60,9 @@ export class Port {
   /** Uid and gid that the port is kept for, -1 for none. */
   user = -1;
   group = -1;
+  mode: PortMode = 'hybrid';
+  /** The VLANs that a trunk carries tagged once they exist: 1 for each, by number. Undefined for no trunk. */
+  allowed: Uint8Array | undefined;
   readonly input: Counters = { frames: 0, bytes: 0 };
   readonly output: Counters = { frames: 0, bytes: 0 };
   readonly inputDrops: InputDrops = { malformed: 0, vlan: 0, blocked: 0, hairpin: 0 };
@@ -60,6 +76,16 @@ export class Port {
 
   get active(): boolean {
     return this.endpoints.length > 0;
+  }
+
+  /**
+   * Whether a newcomer may have the port (reference: VDE switch socket protocol, "Port access control"): root, the user it
+   * is kept for, members of the group it is kept for; anybody if it is kept for nobody.
+   */
+  admits(identity: Identity | undefined): boolean {
+    if (identity === undefined || (this.user < 0 && this.group < 0)) return true;
+    const { uid } = identity;
+    return uid === 0 || uid === this.user || (this.group >= 0 && identity.belongsTo(this.group));
   }
 
   /** Frames dropped at the port's plugs, by reason, those that have left included. */

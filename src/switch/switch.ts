@@ -8,12 +8,16 @@
  * The rules are those of the reference (forwarding rules, sections 1 to 4) with IEEE 802.1Q names.
  */
 
-import { BURST_SIZE, type Burst, FRAME_MIN } from '../frame/burst.js';
+import { ALL_VIEWS, BURST_SIZE, Burst, FRAME_MIN } from '../frame/burst.js';
+import { type MacAddress, randomMac } from '../frame/mac.js';
 import type { Plug } from '../plug/plug.js';
 import { VdeError } from '../sys/errors.js';
-import { type Endpoint, NO_VLAN, Port } from './port.js';
+import { Concentrator, type ConcentratorKind } from './concentrator.js';
+import { DebugCategories } from './debug.js';
+import { type Endpoint, type Identity, NO_VLAN, Port } from './port.js';
+import { SpanningTree } from './spanning-tree.js';
 import { ForwardingTable } from './table.js';
-import { NOT_MEMBER, TAGGED, UNTAGGED, Vlan } from './vlan.js';
+import { DISCARDING, FORWARDING, NOT_MEMBER, TAGGED, UNTAGGED, Vlan } from './vlan.js';
 
 /** Ports of a switch unless told otherwise. */
 export const DEFAULT_PORTS = 32;
@@ -26,14 +30,25 @@ const TAG = 0x0081;
 const TAGGED_MIN = 18;
 const NO_DECISION = -2;
 const FLOOD = -1;
+/** To the bridge group address: for the spanning tree. */
+const CONTROL = -3;
+// 01:80:c2:00:00:00 as little-endian loads give it.
+const GROUP0 = 0x00c2_8001;
+const GROUP1 = 0x0000;
 
 export interface SwitchOptions {
   /** Ports 1 to `ports`; port 0 exists beside them. */
   ports?: number;
   /** Whether every frame goes to every port. */
   hub?: boolean;
+  /** Whether the ports reach only the one that is seated first, see `Concentrator`. */
+  concentrator?: ConcentratorKind;
   /** Whether 802.1Q tags are left alone: every port is in every VLAN, only addresses are learned for each. */
   transparent?: boolean;
+  /** The switch's own address, which its spanning tree's frames come from; one at random if not given. */
+  mac?: MacAddress;
+  /** Spanning tree priority, 0 to 65535; 32768 if not given. */
+  priority?: number;
   /** Whole seconds since the switch began. */
   now: () => number;
   /** Source of chance in [0, 1). */
@@ -48,8 +63,10 @@ export interface Seat {
   id: number;
   module: string;
   description?: string;
-  /** Uid of the client, -1 if unknown. */
+  /** Uid that the console shows, -1 if unknown. */
   user: number;
+  /** Who asks, for ports that are kept for somebody; not given for the switch's own. */
+  identity?: Identity;
 }
 
 /** See the head of this file. */
@@ -57,6 +74,8 @@ export class Switch {
   readonly table: ForwardingTable;
   readonly ports: (Port | undefined)[];
   readonly vlans = new Map<number, Vlan>();
+  readonly debug = new DebugCategories();
+  readonly tree: SpanningTree;
   hub: boolean;
   /** Called when an endpoint has left, whoever caused it. */
   onLeft: ((port: Port, endpoint: Endpoint) => void) | undefined;
@@ -65,15 +84,20 @@ export class Switch {
   readonly #touched: Port[] = [];
   /** Active ports, for hub mode. */
   #active: readonly Port[] = [];
+  readonly #concentrator: Concentrator | undefined;
 
   constructor(options: SwitchOptions) {
     const count = (options.ports ?? DEFAULT_PORTS) + 1;
     this.ports = new Array(count).fill(undefined);
     this.table = new ForwardingTable(PORTS_MAX + 1, options.random);
+    this.table.added = this.debug.hashAdded;
+    this.table.removed = this.debug.hashRemoved;
     this.hub = options.hub ?? false;
+    this.#concentrator = options.concentrator && new Concentrator(options.concentrator);
     this.#transparent = options.transparent ?? false;
     this.#now = options.now;
     this.vlans.set(0, new Vlan(0, PORTS_MAX + 1));
+    this.tree = new SpanningTree(this, options.mac ?? randomMac(options.random), options.priority);
   }
 
   /** Highest port number. */
@@ -93,17 +117,20 @@ export class Switch {
 
   /**
    * Seats a plug in a port and starts to forward for it.
-   * @throws VdeError `EADDRNOTAVAIL` no such port, `EADDRINUSE` another user's, `ENOSPC` none free.
+   * @throws VdeError `EADDRNOTAVAIL` no such port, `EADDRINUSE` another user's, `EACCES` kept for others, `ENOSPC` none free.
    */
   attach(plug: Plug, seat: Seat): Port {
-    const port = seat.port === undefined ? this.#freePort() : this.#portForUser(seat.port, seat.user);
+    const port = seat.port === undefined ? this.#freePort(seat.identity) : this.#portForUser(seat.port, seat);
     const first = !port.active;
     const endpoint: Endpoint = { id: seat.id, plug, module: seat.module, description: seat.description };
     port.endpoints = [endpoint, ...port.endpoints];
     if (first) {
+      this.#concentrator?.join(port);
       port.currentUser = seat.user;
       this.#refresh();
     }
+    this.#tellJoined(port, endpoint);
+    if (first) this.tree.activityChanged(port);
     plug.onLost = () => this.detach(port, endpoint);
     try {
       plug.sink = (burst) => this.input(port, burst);
@@ -114,11 +141,17 @@ export class Switch {
     return port;
   }
 
-  #freePort(): Port {
+  #tellJoined(port: Port, { id, description }: Endpoint): void {
+    const { endpointAdded, description: described } = this.debug;
+    if (endpointAdded.wanted) endpointAdded.say(portAndId(port, id));
+    if (described.wanted && description !== undefined) described.say(`${portAndId(port, id)} -> "${description}"`);
+  }
+
+  #freePort(identity: Identity | undefined): Port {
     for (let number = 1; number < this.ports.length; number++) {
       const port = this.ports[number];
-      if (port === undefined) return this.#create(number);
-      if (!port.active && port.allocatable) return port;
+      if (port === undefined) return this.createPort(number);
+      if (!port.active && port.allocatable && port.admits(identity)) return port;
     }
     throw new VdeError({
       code: 'ENOSPC',
@@ -128,7 +161,7 @@ export class Switch {
     });
   }
 
-  #portForUser(number: number, user: number): Port {
+  #portForUser(number: number, { user, identity }: Seat): Port {
     if (number < 0 || number > this.portCount) {
       throw new VdeError({
         code: 'EADDRNOTAVAIL',
@@ -136,19 +169,36 @@ export class Switch {
         cause: `no such port, this switch has 0 to ${this.portCount}`,
       });
     }
-    const port = this.ports[number] ?? this.#create(number);
+    const port = this.ports[number] ?? this.createPort(number);
     if (port.active && port.currentUser !== user) {
       throw new VdeError({ code: 'EADDRINUSE', subject: `port ${number}`, cause: `held by uid ${port.currentUser}` });
+    }
+    if (!port.active && !port.admits(identity)) {
+      throw new VdeError({ code: 'EACCES', subject: `port ${number}`, cause: 'kept for another user or group' });
     }
     return port;
   }
 
-  #create(number: number): Port {
+  /** Makes the port of a number that is free and in range; it is a member of VLAN 0 as every new one. */
+  createPort(number: number): Port {
     const port = new Port(number);
     this.ports[number] = port;
     const vlan = this.vlans.get(port.untaggedVlan) as Vlan;
     vlan.member[number] = UNTAGGED;
+    if (this.debug.portAdded.wanted) this.debug.portAdded.say(twoDigits(number));
     return port;
+  }
+
+  /** Due after a change of a port's membership in a VLAN. */
+  membershipChanged(vlan: Vlan, port: Port): void {
+    if (port.active) vlan.refresh(this.ports);
+    this.tree.membershipChanged(vlan, port);
+  }
+
+  /** Turns hub mode on or off; with it, no spanning tree runs. */
+  setHub(on: boolean): void {
+    if (on) this.tree.setMode('off');
+    this.hub = on;
   }
 
   /** Takes an endpoint out and closes its plug. Idempotent. */
@@ -157,10 +207,14 @@ export class Switch {
     port.endpoints = port.endpoints.filter((other) => other !== endpoint);
     port.retire(endpoint.plug);
     endpoint.plug.close();
+    if (this.debug.endpointLeft.wanted) this.debug.endpointLeft.say(portAndId(port, endpoint.id));
     if (!port.active) {
       this.table.flushPort(port.number);
+      this.#concentrator?.leave(port);
       port.currentUser = -1;
       this.#refresh();
+      if (this.debug.portLeft.wanted) this.debug.portLeft.say(twoDigits(port.number));
+      this.tree.activityChanged(port);
     }
     this.onLeft?.(port, endpoint);
   }
@@ -179,12 +233,36 @@ export class Switch {
 
   /** Forwards a burst that arrived at a port. */
   input(port: Port, burst: Burst): void {
-    if (this.hub) this.#repeat(port, burst);
+    if (this.hub || this.#concentrator !== undefined) this.#repeat(port, burst);
     else this.#forward(port, burst);
     this.#flush(burst);
+    if (this.#controlCount > 0) this.#takeControl(port, burst);
   }
 
-  /** Hub mode: everything goes everywhere, untouched. */
+  /** Slots of the burst in hand that are the spanning tree's: it gets them when the others have gone their way. */
+  readonly #control = new Uint8Array(BURST_SIZE);
+  #controlCount = 0;
+
+  #takeControl(port: Port, burst: Burst): void {
+    const count = this.#controlCount;
+    this.#controlCount = 0;
+    for (let i = 0; i < count; i++) this.tree.receive(port, burst.frame(this.#control[i]));
+  }
+
+  /** Made when the switch has something of its own to send. */
+  #own: Burst | undefined;
+
+  /** Sends a frame of the switch's own out of a port, as it is. */
+  transmit(port: Port, frame: Uint8Array): void {
+    this.#own ??= new Burst();
+    this.#own.count = 0;
+    this.#own.add(frame);
+    port.output.frames++;
+    port.output.bytes += frame.length;
+    for (const { plug } of port.endpoints) plug.send(this.#own, ALL_VIEWS, 1);
+  }
+
+  /** Hub mode: everything goes everywhere, untouched, or where the concentrator says. */
   #repeat(port: Port, burst: Burst): void {
     const { count, length } = burst;
     for (let slot = 0; slot < count; slot++) {
@@ -195,7 +273,8 @@ export class Switch {
       }
       port.input.frames++;
       port.input.bytes += size;
-      for (const egress of this.#active) if (egress !== port) this.#push(egress, slot);
+      const outputs = this.#concentrator?.outputs(port) ?? this.#active;
+      for (let i = 0; i < outputs.length; i++) if (outputs[i] !== port) this.#push(outputs[i], slot);
     }
   }
 
@@ -235,6 +314,10 @@ export class Switch {
         }
         const tci = shorts[(word << 1) + 7];
         id = ((tci & 0x0f) << 8) | (tci >>> 8);
+        if (id !== 0 && port.mode === 'access') {
+          drops.vlan++;
+          continue;
+        }
       }
       if (id !== lastVlan || w0 !== last0 || w1 !== last1 || w2 !== last2) {
         last0 = w0;
@@ -243,10 +326,16 @@ export class Switch {
         lastVlan = id;
         decision = NO_DECISION;
         vlan = this.#transparent ? this.vlans.get(0) : id === NO_VLAN ? undefined : this.vlans.get(id);
-        if (vlan !== undefined && vlan.member[port.number] !== NOT_MEMBER && vlan.discarding[port.number] === 0) {
+        if (w0 === GROUP0 && (w1 & 0xffff) === GROUP1 && this.tree.running) {
+          decision = CONTROL;
+        } else if (vlan !== undefined && vlan.member[port.number] !== NOT_MEMBER) {
+          const state = vlan.discarding[port.number];
           // The lowest bit of an address's first byte marks a group address, which is never a source.
-          if ((w1 & 0x0001_0000) === 0) table.learn((w1 >>> 16) | (w2 << 16), w2 >>> 16, id, port.number, now);
-          decision = w0 & 1 ? FLOOD : table.lookup(w0, w1 & 0xffff, id, now);
+          if (state !== DISCARDING && (w1 & 0x0001_0000) === 0) {
+            table.learn((w1 >>> 16) | (w2 << 16), w2 >>> 16, id, port.number, now);
+          }
+          if (state === FORWARDING) decision = w0 & 1 ? FLOOD : table.lookup(w0, w1 & 0xffff, id, now);
+          if (decision >= 0 && vlan.discarding[decision] !== FORWARDING) decision = NO_DECISION;
         }
       }
       if (decision === FLOOD) {
@@ -257,6 +346,8 @@ export class Switch {
         const egress = this.ports[decision];
         if (egress === port) drops.hairpin++;
         else if (egress?.active) this.#egress(egress, vlan as Vlan, burst, slot, tagged);
+      } else if (decision === CONTROL) {
+        this.#control[this.#controlCount++] = slot;
       } else if (vlan !== undefined && vlan.member[port.number] !== NOT_MEMBER) {
         drops.blocked++;
       } else {
@@ -310,4 +401,13 @@ export class Switch {
       this.#anyRetagged = false;
     }
   }
+}
+
+function twoDigits(number: number): string {
+  return String(number).padStart(2, '0');
+}
+
+/** How debugging messages name an endpoint. */
+function portAndId(port: Port, id: number): string {
+  return `Port ${twoDigits(port.number)} FD ${String(id).padStart(2)}`;
 }

@@ -9,6 +9,9 @@
  * 4-5, in the order that a little-endian load gives.
  */
 
+import { formatMac } from '../frame/mac.js';
+import type { DebugCategory } from './debug.js';
+
 /** Words of an entry. */
 const ENTRY = 4;
 const FIRST_SLOTS = 1024;
@@ -38,6 +41,9 @@ export class ForwardingTable {
   expire = 100;
   /** Seconds that an address must have been silent at its port before it may move to another. */
   minPersistence = 3;
+  /** Told of each address that is learned, and of each that is forgotten. */
+  added: DebugCategory | undefined;
+  removed: DebugCategory | undefined;
   /** Addresses that were not learned because the table, or their port's share of it, was full. */
   refused = 0;
   /** Times that an address was seen at a port other than its own. */
@@ -85,6 +91,13 @@ export class ForwardingTable {
     return port - 1;
   }
 
+  /** The entry of an address, if it is known and not past its time. */
+  find(low: number, high: number, vlan: number, now: number): TableEntry | undefined {
+    const at = this.#find(low, high | (vlan << 16));
+    if (this.#words[at + 2] === 0 || this.#words[at + 3] + this.expire < now) return undefined;
+    return entryAt(this.#words, at);
+  }
+
   /**
    * Notes that an address was seen at a port. An address that moves is believed only if it has been silent for more than
    * `minPersistence` seconds (reference: forwarding rules, "known, other port").
@@ -123,7 +136,15 @@ export class ForwardingTable {
     words[at + 2] = port + 1;
     words[at + 3] = now;
     this.#perPort[port]++;
+    if (this.added?.wanted) this.#tell(this.added, at);
     if (++this.#count * 2 > this.#mask) this.#resize((this.#mask + 1) * 2);
+  }
+
+  #tell(category: DebugCategory, at: number): void {
+    const { address, vlan, port } = entryAt(this.#words, at);
+    // Both bytes of the VLAN, the low one first, as a C switch prints them.
+    const bytes = [vlan & 0xff, vlan >>> 8].map((byte) => byte.toString(16).padStart(2, '0'));
+    category.say(`${formatMac(address)} VLAN ${bytes.join(':')} Port ${port}`);
   }
 
   #resize(slots: number): void {
@@ -141,6 +162,7 @@ export class ForwardingTable {
   #remove(at: number): void {
     const words = this.#words;
     const mask = this.#mask;
+    if (this.removed?.wanted) this.#tell(this.removed, at);
     this.#perPort[words[at + 2] - 1]--;
     this.#count--;
     let gap = at / ENTRY;
@@ -201,6 +223,9 @@ export class ForwardingTable {
 
   /** Forgets everything. */
   clear(): void {
+    if (this.removed?.wanted) {
+      for (let at = 0; at < this.#words.length; at += ENTRY) if (this.#words[at + 2]) this.#tell(this.removed, at);
+    }
     this.#words = new Int32Array(FIRST_SLOTS * ENTRY);
     this.#mask = FIRST_SLOTS - 1;
     this.#count = 0;
@@ -209,14 +234,51 @@ export class ForwardingTable {
 
   /** All entries that are not past their time, in no particular order. */
   *entries(now: number): Generator<TableEntry> {
-    const words = this.#words;
-    for (let at = 0; at < words.length; at += ENTRY) {
-      if (words[at + 2] === 0 || words[at + 3] + this.expire < now) continue;
-      const address = new Uint8Array(6);
-      const view = new DataView(address.buffer);
-      view.setInt32(0, words[at], true);
-      view.setUint16(4, words[at + 1] & 0xffff, true);
-      yield { address, vlan: words[at + 1] >>> 16, port: words[at + 2] - 1, lastSeen: words[at + 3] };
-    }
+    const snapshot = this.snapshot(now);
+    for (let at = 0; at < snapshot.length; at++) if (snapshot.has(at)) yield snapshot.entry(at);
   }
+
+  /** The table as it is at this moment, to be walked while the switch goes on. */
+  snapshot(now: number): TableSnapshot {
+    return new TableSnapshot(this.#words.slice(), now - this.expire);
+  }
+}
+
+/** A copy of the table: slots, some of them empty. */
+export class TableSnapshot {
+  constructor(
+    readonly words: Int32Array,
+    readonly oldest: number,
+  ) {}
+
+  /** Slots. */
+  get length(): number {
+    return this.words.length / ENTRY;
+  }
+
+  /** Whether there is an entry in a slot that is not past its time. */
+  has(slot: number): boolean {
+    return this.words[slot * ENTRY + 2] !== 0 && this.words[slot * ENTRY + 3] >= this.oldest;
+  }
+
+  /** The key of a slot: address bytes 0-3, and bytes 4-5 with the VLAN above them. */
+  low(slot: number): number {
+    return this.words[slot * ENTRY];
+  }
+
+  high(slot: number): number {
+    return this.words[slot * ENTRY + 1];
+  }
+
+  entry(slot: number): TableEntry {
+    return entryAt(this.words, slot * ENTRY);
+  }
+}
+
+function entryAt(words: Int32Array, at: number): TableEntry {
+  const address = new Uint8Array(6);
+  const view = new DataView(address.buffer);
+  view.setInt32(0, words[at], true);
+  view.setUint16(4, words[at + 1] & 0xffff, true);
+  return { address, vlan: words[at + 1] >>> 16, port: words[at + 2] - 1, lastSeen: words[at + 3] };
 }

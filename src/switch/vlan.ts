@@ -7,14 +7,20 @@ export const NOT_MEMBER = 0;
 export const UNTAGGED = 1;
 export const TAGGED = 2;
 
+/** What a port does with the frames of a VLAN (IEEE 802.1D 7.4): forwards them, drops them, or only learns from them. */
+export const FORWARDING = 0;
+export const DISCARDING = 1;
+export const LEARNING = 2;
+export type PortState = typeof FORWARDING | typeof DISCARDING | typeof LEARNING;
+
 /** See the head of this file. */
 export class Vlan {
   /** Membership by port number. */
   readonly member: Uint8Array;
-  /** 1 for a port that neither takes nor gives frames in this VLAN (spanning tree), by port number. */
+  /** State by port number, which the spanning tree sets: `FORWARDING`, or that the port neither takes nor gives frames. */
   readonly discarding: Uint8Array;
-  /** Active, forwarding members: where a flooded frame goes. */
-  flood: readonly Port[] = [];
+  #flood: readonly Port[] | undefined = [];
+  #ports: readonly (Port | undefined)[] = [];
 
   constructor(
     readonly id: number,
@@ -24,12 +30,19 @@ export class Vlan {
     this.discarding = new Uint8Array(ports);
   }
 
-  /** Works `flood` out anew; due after any change of membership, state or activity. */
-  refresh(ports: readonly (Port | undefined)[]): void {
-    this.flood = ports.filter(
+  /** Active, forwarding members: where a flooded frame goes. Worked out when first asked for after a change. */
+  get flood(): readonly Port[] {
+    this.#flood ??= this.#ports.filter(
       (port): port is Port =>
         port?.active === true && this.member[port.number] !== NOT_MEMBER && this.discarding[port.number] === 0,
     );
+    return this.#flood;
+  }
+
+  /** Due after any change of membership, state or activity. */
+  refresh(ports: readonly (Port | undefined)[]): void {
+    this.#ports = ports;
+    this.#flood = undefined;
   }
 
   get empty(): boolean {

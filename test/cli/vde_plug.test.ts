@@ -86,6 +86,29 @@ test('--help-vnl lists each scheme with its parameters', async () => {
   const { code, stdout } = await run(PLUG, ['--help-vnl']);
   assert.equal(code, 0);
   for (const text of ['vde://', 'tap://', 'null://', 'port', 'group', 'mode']) assert.ok(stdout.includes(text), text);
+  const json = await run(PLUG, ['--help-vnl', '--json']);
+  assert.equal(json.code, 0);
+  const schemes = JSON.parse(json.stdout) as {
+    name: string;
+    syntax: string;
+    doc: string;
+    params: { name: string }[];
+  }[];
+  const text = (from: string, to: string) => `\n${stdout}`.split(`\n${from}://`)[1].split(`\n${to}://`)[0];
+  for (const [i, { name, syntax, doc, params }] of schemes.entries()) {
+    const shown = text(name, schemes[i + 1]?.name ?? 'NAME');
+    assert.ok(shown.startsWith(`${syntax}\n`) && shown.includes(doc), name);
+    for (const param of params) assert.match(shown, new RegExp(`^    \\[?${param.name}\\b`, 'm'));
+  }
+  const node = schemes.find(({ name }) => name === 'switch');
+  const expiry = { name: 'expiretime', type: 'number', min: 1, max: 1_000_000, default: 120, arg: 'SECONDS' };
+  assert.deepEqual(
+    node?.params.find(({ name }) => name === 'expiretime'),
+    {
+      ...expiry,
+      doc: 'how long an address that is silent is remembered',
+    },
+  );
 });
 
 test('a locator that cannot be opened: status 1 and one line with locator, cause and remedy', async (t) => {

@@ -18,7 +18,7 @@ import { BROADCAST, frame, station } from './memory-plug.js';
 loop();
 registerSwitchSchemes();
 
-for (const node of ['switch', 'hub']) {
+for (const node of ['switch', 'hub', 'multi', 'bonding']) {
   complianceSuite({
     name: `${node}, a client and its owner`,
     openPair: async (t) => {

@@ -1,0 +1,44 @@
+/** `vde ctl DIR|SOCKET [COMMAND...]`: one console command for scripts, or a terminal. */
+
+import { writeSync } from 'node:fs';
+import { openConsole } from '../console/client.js';
+import { parseHelp } from './vdeterm-complete.js';
+import { complain } from './command.js';
+import { consolePath, printable } from './console-path.js';
+import { rowsOf } from './vde-ctl-rows.js';
+import { runTerminal } from './vdeterm.js';
+
+export interface CtlOptions {
+  /** Says everything as one JSON object, with rows for the commands that have any. */
+  json?: boolean;
+}
+
+/**
+ * Carries a command out and prints its data; without one, it is a terminal. Returns the exit status: 1 if the console
+ * refuses the command.
+ * @param name of a management socket, or a switch's directory.
+ */
+export async function ctl(name: string, words: readonly string[], { json = false }: CtlOptions): Promise<number> {
+  const console = await openConsole(consolePath(name));
+  if (words.length === 0) return runTerminal(console);
+  const line = words.join(' ');
+  try {
+    const { code, message, data } = await console.command(line);
+    const failed = code !== 1000 && code !== 9999;
+    if (json) {
+      const rows = /^\s*help/.test(line) ? parseHelp(data) : rowsOf(line, data);
+      print(`${JSON.stringify({ code, message, data, ...(rows && { rows }) }, null, 2)}\n`);
+    } else {
+      print(data.map((text) => `${printable(text)}\n`).join(''));
+      if (failed) complain(`${printable(line)}: ${printable(message)}`);
+    }
+    return failed ? 1 : 0;
+  } finally {
+    console.close();
+  }
+}
+
+function print(text: string): void {
+  const bytes = Buffer.from(text);
+  for (let sent = 0; sent < bytes.length; ) sent += writeSync(1, bytes, sent);
+}

@@ -1,0 +1,142 @@
+/** The table of `vde top`: rates from two looks at a switch's counters, and how they are drawn. Pure: no terminal. */
+
+import type { Row } from './vde-ctl-rows.js';
+
+/** One port as the console shows it, at one time. */
+export interface PortSample {
+  port: number;
+  active: boolean;
+  vlan: number;
+  description: string;
+  in: { packets: number; bytes: number };
+  out: { packets: number; bytes: number };
+  /** Frames dropped on the way out; undefined where the switch does not tell. */
+  drops: number | undefined;
+}
+
+/** A port with its rates, per second. */
+export interface PortRates extends PortSample {
+  inBits: number;
+  inFrames: number;
+  outBits: number;
+  outFrames: number;
+  dropRate: number | undefined;
+  /** Bits both ways, oldest first. */
+  history: number[];
+}
+
+const HISTORY = 60;
+const BARS = '▁▂▃▄▅▆▇█';
+
+/** The ports in the rows of `port/allprint`. */
+export function samples(rows: readonly Row[]): PortSample[] {
+  return rows.map((row) => {
+    const endpoints = (row.endpoints ?? []) as { description: string }[];
+    const none = { packets: 0, bytes: 0 };
+    return {
+      port: row.port as number,
+      active: row.active as boolean,
+      vlan: row.untaggedVlan as number,
+      description: endpoints.map(({ description }) => description).join(', '),
+      in: (row.in as PortSample['in'] | undefined) ?? none,
+      out: (row.out as PortSample['out'] | undefined) ?? none,
+      drops: row.drops as number | undefined,
+    };
+  });
+}
+
+type Past = Map<number, { time: number; sample: PortSample; history: number[] }>;
+
+/** Remembers what ports counted before. */
+export class RateMeter {
+  #before: Past = new Map();
+
+  /** Rates since the last call. A port that is new, or whose counters went back, begins at 0. @param time in seconds. */
+  update(time: number, ports: readonly PortSample[]): PortRates[] {
+    const next: Past = new Map();
+    const rates = ports.map((sample) => {
+      const before = this.#before.get(sample.port);
+      const seconds = before ? time - before.time : 0;
+      const rate = (now: number, then: number | undefined): number =>
+        then === undefined || seconds <= 0 || now < then ? 0 : (now - then) / seconds;
+      const was = before?.sample;
+      const inBits = 8 * rate(sample.in.bytes, was?.in.bytes);
+      const outBits = 8 * rate(sample.out.bytes, was?.out.bytes);
+      const history = [...(before?.history ?? []), ...(before ? [inBits + outBits] : [])].slice(-HISTORY);
+      next.set(sample.port, { time, sample, history });
+      return {
+        ...sample,
+        inBits,
+        outBits,
+        inFrames: rate(sample.in.packets, was?.in.packets),
+        outFrames: rate(sample.out.packets, was?.out.packets),
+        dropRate: sample.drops === undefined ? undefined : rate(sample.drops, was?.drops),
+        history,
+      };
+    });
+    this.#before = next;
+    return rates;
+  }
+}
+
+/** A number with three digits and a decimal prefix: `1.23M`. */
+export function scaled(value: number): string {
+  const prefixes = ['', 'k', 'M', 'G', 'T', 'P'];
+  let n = value;
+  let i = 0;
+  while (n >= 999.5 && i < prefixes.length - 1) {
+    n /= 1000;
+    i++;
+  }
+  const digits = n >= 99.5 || (i === 0 && Number.isInteger(n)) ? 0 : n >= 9.95 ? 1 : 2;
+  return `${n.toFixed(digits)}${prefixes[i]}`;
+}
+
+/** The last `width` values as bars, the highest of all being the full height. */
+export function sparkline(values: readonly number[], width: number): string {
+  const shown = values.slice(-width);
+  const highest = Math.max(...shown, 0);
+  const bars = shown.map((value) =>
+    highest === 0 || value <= 0 ? BARS[0] : BARS[Math.min(7, Math.ceil((value / highest) * 8) - 1)],
+  );
+  return bars.join('').padStart(width);
+}
+
+/** Widths of the columns before the description. */
+const SPARKS = 16;
+
+/**
+ * The table's lines, each at most `width` characters, at most `height` of them.
+ * @param title what stands above.
+ */
+export function drawTable(rates: readonly PortRates[], title: string, width: number, height: number): string[] {
+  const drops = rates.some((one) => one.drops !== undefined);
+  const cell = (text: string, size: number) => text.padStart(size);
+  const head = [
+    'PORT',
+    cell('VLAN', 5),
+    cell('IN bit/s', 9),
+    cell('frame/s', 8),
+    cell('OUT bit/s', 10),
+    cell('frame/s', 8),
+    ...(drops ? [cell('drops', 8)] : []),
+    cell('', SPARKS),
+    'ENDPOINTS',
+  ].join(' ');
+  const rows = rates.map((one) =>
+    [
+      cell(String(one.port), 4),
+      cell(one.vlan === 4095 ? '-' : String(one.vlan), 5),
+      cell(scaled(one.inBits), 9),
+      cell(scaled(one.inFrames), 8),
+      cell(scaled(one.outBits), 10),
+      cell(scaled(one.outFrames), 8),
+      ...(drops ? [cell(one.drops === undefined ? '-' : scaled(one.drops), 8)] : []),
+      sparkline(one.history, SPARKS),
+      one.active ? one.description : '(inactive)',
+    ].join(' '),
+  );
+  const room = Math.max(0, height - 2);
+  const shown = rows.length > room ? [...rows.slice(0, Math.max(0, room - 1)), `... ${rows.length} ports in all`] : rows;
+  return [title, head, ...shown].map((line) => [...line].slice(0, width).join('')).slice(0, height);
+}

@@ -1,0 +1,191 @@
+/**
+ * `vdeterm SOCKET`: a terminal for management consoles, with line editing, history, completion, and debugging messages
+ * that leave the line in hand alone (reference: vdeterm).
+ *
+ * Replies are shown without their framing: the lines of data, then the result in words. Where standard input is no
+ * terminal, lines are carried out one after the other, and the program ends when the last is answered.
+ */
+
+import { writeSync } from 'node:fs';
+import { createInterface, type Interface } from 'node:readline';
+import { type ConsoleClient, type ConsoleReply, openConsole } from '../console/client.js';
+import { VdeError } from '../sys/errors.js';
+import { onSignals, runCommand } from './command.js';
+import { printable } from './console-path.js';
+import { usageError } from './getopt.js';
+import { Completer } from './vdeterm-complete.js';
+
+const EXIT_FAILURE = 255;
+/** Exit status after Ctrl-C, as shells have it. */
+const EXIT_INTERRUPTED = 130;
+const HISTORY = 1000;
+
+/** Colours: of the prompt, of a result, of messages. */
+const COLOURS = { prompt: '1', success: '32', failure: '31', event: '33' } as const;
+
+/** The launcher's entry point. */
+export function main(): void {
+  void runCommand('vdeterm', vdeterm, { failure: EXIT_FAILURE });
+}
+
+async function vdeterm(args: string[]): Promise<number> {
+  const [path] = args;
+  if (args.length !== 1 || path === '' || path.startsWith('-')) {
+    throw usageError('vdeterm', 'needs one argument, the path of a management socket', 'vdeterm /tmp/sw.mgmt');
+  }
+  return runTerminal(await openConsole(path));
+}
+
+/** Lets the user, or a script on standard input, talk to a console. Returns the exit status. */
+export async function runTerminal(console: ConsoleClient): Promise<number> {
+  return new Terminal(console).run();
+}
+
+/** Text in a colour, if there are any. */
+type Paint = (colour: keyof typeof COLOURS, text: string) => string;
+
+const plain: Paint = (_, text) => text;
+const coloured: Paint = (colour, text) => (text === '' ? '' : `\x1b[${COLOURS[colour]}m${text}\x1b[0m`);
+
+class Terminal {
+  readonly #lines: Interface;
+  readonly #interactive = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  readonly #paint: Paint;
+  readonly #waiting: string[] = [];
+  readonly #completer: Completer;
+  #busy = false;
+  #inputEnded = false;
+  #finished = false;
+  #finish: (status: number) => void = () => {};
+
+  constructor(private readonly console: ConsoleClient) {
+    const { TERM, NO_COLOR } = process.env;
+    this.#paint = this.#interactive && TERM !== 'dumb' && !NO_COLOR ? coloured : plain;
+    this.#completer = new Completer(async (line) => {
+      const { code, data } = await this.console.command(line);
+      return code === 1000 ? data : [];
+    });
+    this.#lines = createInterface({
+      input: process.stdin,
+      output: this.#interactive ? process.stdout : undefined,
+      terminal: this.#interactive,
+      historySize: HISTORY,
+      removeHistoryDuplicates: true,
+      prompt: this.#paint('prompt', `vde[${printable(console.path)}]:`) + ' ',
+      completer: (line: string, done: (error: null, result: [string[], string]) => void) => {
+        this.#completer.complete(line).then(
+          (result) => done(null, result),
+          () => done(null, [[], line]),
+        );
+      },
+    });
+  }
+
+  run(): Promise<number> {
+    return new Promise<number>((done) => {
+      this.#finish = (status) => {
+        if (this.#finished) return;
+        this.#finished = true;
+        this.#lines.close();
+        this.console.close();
+        done(status);
+      };
+      onSignals(() => this.#lines.close());
+      this.#busy = true;
+      this.#show([...this.console.banner, '']);
+      this.#busy = false;
+      this.console.on('event', ({ text }) => this.#show([this.#paint('event', `** DBG MSG: ${printable(text)}`)]));
+      this.console.on('end', (error) => this.#onConsoleEnd(error));
+      this.#lines.on('line', (line) => {
+        this.#waiting.push(line);
+        void this.#work();
+      });
+      this.#lines.on('SIGINT', () => this.#interrupted());
+      this.#lines.on('close', () => {
+        this.#inputEnded = true;
+        if (!this.#busy && !this.#finished) this.#leave();
+      });
+      this.#prompt();
+    });
+  }
+
+  /** Carries out what was typed, one line after the other. */
+  async #work(): Promise<void> {
+    if (this.#busy) return;
+    this.#busy = true;
+    for (let line = this.#waiting.shift(); line !== undefined; line = this.#waiting.shift()) {
+      try {
+        const reply = await this.console.command(line);
+        if (reply.code === 9999 || this.console.closed) {
+          this.#finish(0);
+          return;
+        }
+        if (!/^\s*(#|$)/.test(line)) this.#showReply(reply);
+      } catch (error) {
+        if (!(error instanceof VdeError)) throw error;
+        // With the console gone, its end says why.
+        if (this.console.closed) return;
+        this.#show([this.#paint('failure', error.message)]);
+      }
+      this.#prompt();
+    }
+    this.#busy = false;
+    if (this.#inputEnded) this.#leave();
+  }
+
+  #leave(): void {
+    if (this.#interactive) writeSync(1, '\n');
+    this.#finish(0);
+  }
+
+  #interrupted(): void {
+    writeSync(1, '^C\n');
+    if (this.#lines.line === '') {
+      this.#finish(EXIT_INTERRUPTED);
+      return;
+    }
+    // What was being typed is given up, as in a shell.
+    this.#lines.write(null, { ctrl: true, name: 'e' });
+    this.#lines.write(null, { ctrl: true, name: 'u' });
+    this.#prompt();
+  }
+
+  #onConsoleEnd(error: VdeError | undefined): void {
+    if (this.#busy && error === undefined) {
+      // A reply may be on its way to us still: `logout` and `shutdown` end like this.
+      setImmediate(() => this.#lost(error));
+    } else this.#lost(error);
+  }
+
+  #lost(error: VdeError | undefined): void {
+    if (this.#interactive) writeSync(1, '\n');
+    writeSync(2, `vdeterm: ${error?.message ?? `${this.console.path}: the console has ended`}\n`);
+    this.#finish(error === undefined ? 0 : EXIT_FAILURE);
+  }
+
+  #showReply({ code, message, data }: ConsoleReply): void {
+    const result = this.#paint(code === 1000 ? 'success' : 'failure', printable(message));
+    this.#show([...data.map(printable), result]);
+  }
+
+  #prompt(): void {
+    if (this.#interactive) this.#lines.prompt();
+    else writeAll(this.#lines.getPrompt());
+  }
+
+  /** Writes lines above the one that is being typed. */
+  #show(lines: string[]): void {
+    if (!this.#interactive) {
+      writeAll(`${lines.join('\n')}\n`);
+      return;
+    }
+    process.stdout.write(`\r\x1b[J${lines.join('\r\n')}\r\n`);
+    if (!this.#busy) this.#lines.prompt(true);
+  }
+}
+
+/** Output that nobody reads any more ends the command by EPIPE, as anywhere. */
+function writeAll(text: string): void {
+  const bytes = Buffer.from(text);
+  for (let sent = 0; sent < bytes.length; ) sent += writeSync(1, bytes, sent);
+}
