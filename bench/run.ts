@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: pairs us with C in one run and prints tables and ratios.
  *
- *   npm run bench -- [switch] [namespaces] [agno] [--rounds N] [--seconds N] [--only REGEXP] [--json]
+ *   npm run bench -- [switch] [namespaces] [agno] [tunnels] [--rounds N] [--seconds N] [--only REGEXP] [--json]
  */
 
 import { parseArgs } from 'node:util';
@@ -9,6 +9,7 @@ import { agnoTable, agnoTargets, benchAgno } from './agno.js';
 import { benchNamespaces, benchStart, namespaceTable, namespaceTargets } from './namespaces.js';
 import { machine, markdown, stopAll } from './support.js';
 import { benchSwitch, switchTable, switchTargets } from './switch.js';
+import { benchTunnels, tunnelTable, tunnelTargets } from './tunnels.js';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -20,7 +21,7 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const SUITES = ['switch', 'namespaces', 'agno'];
+const SUITES = ['switch', 'namespaces', 'agno', 'tunnels'];
 const suites = positionals.length > 0 ? positionals : SUITES;
 const unknown = suites.find((suite) => !SUITES.includes(suite));
 if (unknown !== undefined) {
@@ -52,6 +53,10 @@ const run: Record<string, () => Promise<Outcome>> = {
     const results = await benchNamespaces(rounds, seconds, only);
     const start = only === undefined || only.test('vdens true') ? await benchStart(rounds * 4) : undefined;
     return { results: { results, start }, table: namespaceTable(results), targets: namespaceTargets(results, start) };
+  },
+  async tunnels() {
+    const results = await benchTunnels(rounds, seconds, only);
+    return { results, table: tunnelTable(results), targets: tunnelTargets(results) };
   },
 };
 

@@ -10,6 +10,14 @@
 import { registerCryptoSchemes } from './crypto/schemes.js';
 import { registerSwitchSchemes } from './switch/schemes.js';
 
+export {
+  ConsoleClient,
+  type ConsoleClientEvents,
+  type ConsoleEvent,
+  type ConsoleOptions,
+  type ConsoleReply,
+  openConsole,
+} from './console/client.js';
 export { Burst } from './frame/burst.js';
 export { PlugBase } from './plug/base.js';
 export { End, type EndEvents, open } from './plug/end.js';

@@ -139,7 +139,8 @@ export class Autolink {
 
   deleteLinkWire(name: string, type: string): void {
     const link = this.#find(name);
-    if (!link?.hosts.some(({ wires }) => wires.some((one) => one.name === type))) throw consoleError('ENXIO');
+    if (!link) throw consoleError('ENXIO');
+    if (!link.hosts.some(({ wires }) => wires.some((one) => one.name === type))) throw invalid();
     for (const host of link.hosts) host.wires = host.wires.filter((one) => one.name !== type);
   }
 

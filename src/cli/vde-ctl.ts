@@ -2,14 +2,13 @@
 
 import { writeSync } from 'node:fs';
 import { openConsole } from '../console/client.js';
-import { parseHelp } from './vdeterm-complete.js';
+import { parseReply } from '../console/parse-reply.js';
 import { complain } from './command.js';
 import { consolePath, printable } from './console-path.js';
-import { rowsOf } from './vde-ctl-rows.js';
 import { runTerminal } from './vdeterm.js';
 
 export interface CtlOptions {
-  /** Says everything as one JSON object, with rows for the commands that have any. */
+  /** Says everything as one JSON object; the data as rows for the commands that list things, else as lines. */
   json?: boolean;
 }
 
@@ -26,8 +25,7 @@ export async function ctl(name: string, words: readonly string[], { json = false
     const { code, message, data } = await console.command(line);
     const failed = code !== 1000 && code !== 9999;
     if (json) {
-      const rows = /^\s*help/.test(line) ? parseHelp(data) : rowsOf(line, data);
-      print(`${JSON.stringify({ code, message, data, ...(rows && { rows }) }, null, 2)}\n`);
+      print(`${JSON.stringify({ code, message, data: parseReply(line, data) }, null, 2)}\n`);
     } else {
       print(data.map((text) => `${printable(text)}\n`).join(''));
       if (failed) complain(`${printable(line)}: ${printable(message)}`);

@@ -1,16 +1,18 @@
 /** The table of `vde top`: rates from two looks at a switch's counters, and how they are drawn. Pure: no terminal. */
 
-import type { Row } from './vde-ctl-rows.js';
+import type { ShownCounters, ShownDrops, ShownPort } from '../console/parse-ports.js';
 
 /** One port as the console shows it, at one time. */
 export interface PortSample {
   port: number;
   active: boolean;
-  vlan: number;
+  /** VLAN of untagged frames; null if there is none. */
+  vlan: number | null;
+  /** What its endpoints say that they are. */
   description: string;
-  in: { packets: number; bytes: number };
-  out: { packets: number; bytes: number };
-  /** Frames dropped on the way out; undefined where the switch does not tell. */
+  in: ShownCounters;
+  out: ShownCounters;
+  /** Frames dropped at the port; undefined where the switch does not tell. */
   drops: number | undefined;
 }
 
@@ -28,21 +30,25 @@ export interface PortRates extends PortSample {
 const HISTORY = 60;
 const BARS = '▁▂▃▄▅▆▇█';
 
-/** The ports in the rows of `port/allprint`. */
-export function samples(rows: readonly Row[]): PortSample[] {
-  return rows.map((row) => {
-    const endpoints = (row.endpoints ?? []) as { description: string }[];
-    const none = { packets: 0, bytes: 0 };
-    return {
-      port: row.port as number,
-      active: row.active as boolean,
-      vlan: row.untaggedVlan as number,
-      description: endpoints.map(({ description }) => description).join(', '),
-      in: (row.in as PortSample['in'] | undefined) ?? none,
-      out: (row.out as PortSample['out'] | undefined) ?? none,
-      drops: row.drops as number | undefined,
-    };
-  });
+/** Frames that somebody may miss: not those that a spanning tree or their own port keeps back. */
+function dropped({ input, output }: ShownDrops): number {
+  const out = Object.values(output).reduce((sum, one) => sum + one, 0);
+  return out + (input.malformed ?? 0) + (input.vlan ?? 0);
+}
+
+/** Samples from what the console shows of ports and, where it has such a command, of drops. */
+export function samples(ports: readonly ShownPort[], drops: readonly ShownDrops[] = []): PortSample[] {
+  const dropsOf = new Map(drops.map((one) => [one.port, dropped(one)]));
+  const none = { frames: 0, bytes: 0 };
+  return ports.map(({ port, active, untaggedVlan, endpoints, input = none, output = none }) => ({
+    port,
+    active,
+    vlan: untaggedVlan,
+    description: endpoints.map(({ description }) => description).join(', '),
+    in: input,
+    out: output,
+    drops: dropsOf.get(port),
+  }));
 }
 
 type Past = Map<number, { time: number; sample: PortSample; history: number[] }>;
@@ -68,8 +74,8 @@ export class RateMeter {
         ...sample,
         inBits,
         outBits,
-        inFrames: rate(sample.in.packets, was?.in.packets),
-        outFrames: rate(sample.out.packets, was?.out.packets),
+        inFrames: rate(sample.in.frames, was?.in.frames),
+        outFrames: rate(sample.out.frames, was?.out.frames),
         dropRate: sample.drops === undefined ? undefined : rate(sample.drops, was?.drops),
         history,
       };
@@ -126,7 +132,7 @@ export function drawTable(rates: readonly PortRates[], title: string, width: num
   const rows = rates.map((one) =>
     [
       cell(String(one.port), 4),
-      cell(one.vlan === 4095 ? '-' : String(one.vlan), 5),
+      cell(one.vlan === null ? '-' : String(one.vlan), 5),
       cell(scaled(one.inBits), 9),
       cell(scaled(one.inFrames), 8),
       cell(scaled(one.outBits), 10),

@@ -5,10 +5,11 @@
 
 import { writeSync } from 'node:fs';
 import { type ConsoleClient, openConsole } from '../console/client.js';
+import { parseShowinfo, type ShownSwitch } from '../console/parse-info.js';
+import { parseDrops, parsePorts } from '../console/parse-ports.js';
 import { VdeError } from '../sys/errors.js';
 import { onSignals } from './command.js';
 import { consolePath, printable } from './console-path.js';
-import { type Row, rowsOf } from './vde-ctl-rows.js';
 import { drawTable, type PortRates, RateMeter, samples } from './vde-top-view.js';
 
 export interface TopOptions {
@@ -54,19 +55,21 @@ class SwitchWatch {
 
   constructor(private readonly console: ConsoleClient) {}
 
-  async look(): Promise<{ title: string; info: Row; ports: PortRates[] }> {
-    const info = (await this.#rows('showinfo'))[0] ?? {};
-    const rows = await this.#rows('port/allprint');
-    const ports = this.#meter.update(performance.now() / 1000, samples(rows));
+  async look(): Promise<{ title: string; info: ShownSwitch | undefined; ports: PortRates[] }> {
+    const info = parseShowinfo(await this.#ask('showinfo'));
+    const shown = parsePorts(await this.#ask('port/allprint'));
+    // A switch of C's counts no drops.
+    const drops = parseDrops((await this.console.command('port/drops')).data);
+    const ports = this.#meter.update(performance.now() / 1000, samples(shown, drops));
     const active = ports.filter((one) => one.active).length;
-    const title = `vde_switch ${info.version ?? ''}  pid ${info.pid ?? '-'}  up ${info.uptime ?? '-'} s  ${active} of ${ports.length} ports active`;
-    return { title, info, ports };
+    const who = info === undefined ? 'switch' : `vde_switch ${info.version}  pid ${info.pid}  up ${info.uptime} s`;
+    return { title: `${who}  ${active} of ${ports.length} ports active`, info, ports };
   }
 
-  async #rows(command: string): Promise<Row[]> {
+  async #ask(command: string): Promise<string[]> {
     const { code, message, data } = await this.console.command(command);
-    if (code !== 1000) throw new VdeError({ code: 'EPROTO', subject: this.console.path, cause: `${command}: ${message}` });
-    return rowsOf(command, data.map(printable)) ?? [];
+    if (code === 1000) return data.map(printable);
+    throw new VdeError({ code: 'EPROTO', subject: this.console.path, cause: `${command}: ${printable(message)}` });
   }
 }
 

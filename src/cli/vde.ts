@@ -28,7 +28,8 @@ async function vde(args: string[]): Promise<number> {
     .command('ctl <switch> [command...]')
     .description('have the console of a switch carry out a command; without one, a terminal')
     .usage('[--json] DIR|SOCKET [COMMAND [ARG]...]')
-    .option('--json', 'print result, lines and, for commands that list things, rows as JSON')
+    .option('--json', 'print result and data as JSON: rows for commands that list things, else lines')
+    .allowUnknownOption()
     .action(async (name: string, words: string[], options: { json?: boolean }) => {
       status = await ctl(name, words, options);
     });

@@ -125,7 +125,7 @@ async function vdeAutolink(args: string[]): Promise<number> {
     const table = autolinkCommands(model, () => finish());
     const socket = value('mgmt');
     if (socket !== undefined) {
-      const banner = ['', `VDE autolink V.${version}`, '(C) the vde authors - MIT licence', ''];
+      const banner = ['', `VDE autolink V.${version}`, '(C) the vde authors - MIT licence'];
       const server = new ManagementServer(socket, { mode, banner, prompt: PROMPT, table: () => table, log });
       cleanUps.push(() => server.close());
     }

@@ -83,6 +83,13 @@ async function start(invocation: StartInvocation): Promise<number> {
     launch.go();
     await launch.started;
     const end = await launch.ended;
+    if (launch.agent) {
+      const { releaseLeases } = await import('../netns/dhcp-wait.js');
+      await releaseLeases(
+        launch.agent,
+        attachments.map(({ tap }) => tap),
+      );
+    }
     await cleanUp();
     return exitStatus(end);
   } catch (error) {

@@ -18,7 +18,7 @@ export type { ConsoleTarget } from './target.js';
 
 /** Lines that a console greets with. */
 export function banner(version: string): string[] {
-  return [`VDE switch V.${version}`, '(C) the vde authors - MIT licence', ''];
+  return [`VDE switch V.${version}`, '(C) the vde authors - MIT licence'];
 }
 
 /** The commands of a switch, and its plugins, whose commands come behind those. */
@@ -78,7 +78,7 @@ function generalCommands(target: ConsoleTarget, table: () => readonly ConsoleCom
       data: true,
       run: (_, out) => {
         const { version, mac, management } = target;
-        out.push(...banner(version), `pid ${process.pid} MAC ${formatMac(mac)} uptime ${service.switch.uptime}`);
+        out.push(...banner(version), '', `pid ${process.pid} MAC ${formatMac(mac)} uptime ${service.switch.uptime}`);
         if (management) out.push(`mgmt ${management.path} perm ${octal(management.mode)}`);
       },
     },

@@ -27,7 +27,10 @@ export function startTerminal(table: () => readonly ConsoleCommand[], onEnd: () 
   const session = new ConsoleSession(transport, { table, terminal: true });
   transport.onDrained = () => session.drained();
   const onData = (chunk: Buffer) => session.feed(chunk);
-  const onFinish = () => session.end();
+  const onFinish = () => {
+    transport.atEnd = true;
+    session.end();
+  };
   stdin.on('data', onData);
   stdin.once('end', onFinish);
   // A terminal that is hung up reports an error rather than an end.
@@ -48,6 +51,8 @@ export function startTerminal(table: () => readonly ConsoleCommand[], onEnd: () 
  */
 class StandardStreams implements Transport {
   onDrained = () => {};
+  /** Whether the input has ended: if a session ends before, its own command did that. */
+  atEnd = false;
   readonly #output = new OutputQueue();
   #watch: Watch | undefined;
   #lost = false;
@@ -82,7 +87,7 @@ class StandardStreams implements Transport {
 
   finish(): void {
     this.#flush(Number.POSITIVE_INFINITY);
-    this.onEnd();
+    if (this.atEnd) this.onEnd();
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 /**
- * DHCP messages: RFC 2131 section 2, options by RFC 2132, long ones by RFC 3396.
+ * DHCP messages: RFC 2131 section 2, options by RFC 2132, long ones by RFC 3396, classless routes by RFC 3442.
  *
  * Options are kept as bytes by their number; the readers of single ones check their lengths. Options may also stand in
  * the fields of the server's name and the boot file (option 52), and one that is repeated is one long one.
@@ -42,6 +42,7 @@ export const DhcpOption = {
   renewalTime: 58,
   rebindingTime: 59,
   clientId: 61,
+  classlessRoutes: 121,
 } as const;
 
 /** Octets before the options: the fixed fields and the magic cookie. */
@@ -175,6 +176,38 @@ export function optionU16({ options }: DhcpMessage, number: number): number | un
 export function optionAddresses({ options }: DhcpMessage, number: number): number[] {
   const value = options.get(number) ?? new Uint8Array();
   return Array.from({ length: Math.floor(value.length / 4) }, (_, i) => readU32(value, i * 4));
+}
+
+/** A route of option 121. Addresses are 32-bit numbers. */
+export interface DhcpRoute {
+  destination: number;
+  /** Length of the destination's prefix, 0 for the default route. */
+  prefix: number;
+  /** 0: the destination is on the link itself. */
+  router: number;
+}
+
+/**
+ * The classless static routes (option 121, RFC 3442); undefined if absent or malformed. Bits of a destination behind its
+ * prefix are taken as 0.
+ */
+export function optionRoutes({ options }: DhcpMessage): DhcpRoute[] | undefined {
+  const value = options.get(DhcpOption.classlessRoutes);
+  // The shortest is a default route: its prefix length, and the router.
+  if (value === undefined || value.length < 5) return undefined;
+  const routes: DhcpRoute[] = [];
+  const destination = new Uint8Array(4);
+  for (let at = 0; at < value.length; ) {
+    const prefix = value[at++];
+    const significant = Math.ceil(prefix / 8);
+    if (prefix > 32 || at + significant + 4 > value.length) return undefined;
+    destination.fill(0).set(value.subarray(at, at + significant));
+    at += significant;
+    const mask = prefix === 0 ? 0 : (-1 << (32 - prefix)) >>> 0;
+    routes.push({ destination: (readU32(destination, 0) & mask) >>> 0, prefix, router: readU32(value, at) });
+    at += 4;
+  }
+  return routes;
 }
 
 /** The value of an option that is text, without NULs at its end. */

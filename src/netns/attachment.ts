@@ -38,7 +38,7 @@ export class Attachment {
    */
   constructor(
     readonly interfaceName: string,
-    private readonly tap: Descriptor,
+    readonly tap: Descriptor,
     readonly locator: string,
     private readonly say: (message: string) => void,
   ) {}

@@ -1,6 +1,7 @@
 /**
  * The process that keeps the DHCP leases of a namespace: `node dhcp-agent.js [--resolv] INTERFACE...`, started inside it
- * by the helper. It says on its connection (`CHANNEL`) when all interfaces have an address, and ends when that ends.
+ * by the helper. It says on its connection (`CHANNEL`) when all interfaces have an address. When that ends it gives the
+ * leases back, and ends: the outer process waits for that before it takes the network away.
  *
  * Each client hears its interface through a packet socket, only while it waits for an answer. Addresses, routes and name
  * servers are set whenever a lease brings new ones.
@@ -10,16 +11,19 @@ import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { writeFileSync, writeSync } from 'node:fs';
 import { DHCP_CLIENT_PORT } from '../frame/dhcp.js';
+import { EtherType } from '../frame/ethernet.js';
 import { formatIpv4Address } from '../frame/ipv4.js';
-import { parseMac } from '../frame/mac.js';
+import { formatMac, parseMac } from '../frame/mac.js';
 import { Capability, keepOnlyCapabilities } from '../sys/capabilities.js';
 import { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
+import type { VdeError } from '../sys/errors.js';
 import { interfaceIndex } from '../sys/inet.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { AF_PACKET, SOCK_RAW, socket, tryBindRaw, tryReceive, trySend } from '../sys/socket.js';
-import { DhcpClient, type DhcpWorld, type Lease } from './dhcp.js';
+import { DhcpClient, type DhcpWorld, type Hearing } from './dhcp.js';
+import { type Lease, leaseBatch } from './dhcp-lease.js';
 import { PATH, runIp } from './ip.js';
 import { CHANNEL, type FromAgent, failure } from './message.js';
 
@@ -28,11 +32,14 @@ const FIRST_MS = 20_000;
 const FRAME_ROOM = 2048;
 /** `struct sockaddr_ll` (packet(7)): family, protocol, interface. */
 const SOCKADDR_LL = { size: 20, protocol: 2, index: 4 } as const;
-const ETH_P_IP = 0x0800;
+/** What a packet socket hears while its client listens to something; without a protocol it hears nothing, and sends. */
+const PROTOCOLS = { nothing: 0, dhcp: EtherType.ipv4, arp: EtherType.arp } as const;
 const RESOLV_CONF = '/etc/resolv.conf';
 
 const channel = new Descriptor(CHANNEL, 'dhcp');
 const leases = new Map<string, Lease>();
+/** Why an interface that has no lease yet has none. */
+const declined = new Map<string, string>();
 let told = false;
 
 function tell(message: FromAgent): void {
@@ -65,18 +72,18 @@ function attempt(work: () => void): void {
   }
 }
 
-/** A packet socket that hears and sends IPv4 frames of one interface. */
+/** A packet socket that hears frames of one kind at one interface, and sends any. */
 class PacketSocket {
   readonly #socket: Descriptor;
   readonly #watch: Watch;
   readonly #room = new Memory(FRAME_ROOM);
 
-  constructor(name: string, receive: (frame: Uint8Array) => void) {
+  constructor(name: string, hearing: Hearing, receive: (frame: Uint8Array) => void) {
     // Without a protocol it hears nothing yet, in particular nothing of other interfaces.
     this.#socket = socket(AF_PACKET, SOCK_RAW, name);
     const address = new Memory(SOCKADDR_LL.size);
     address.view.setUint16(0, AF_PACKET, true);
-    address.view.setUint16(SOCKADDR_LL.protocol, ETH_P_IP, false);
+    address.view.setUint16(SOCKADDR_LL.protocol, PROTOCOLS[hearing], false);
     address.view.setInt32(SOCKADDR_LL.index, interfaceIndex(name), true);
     tryBindRaw(this.#socket, address, 0, SOCKADDR_LL.size);
     this.#watch = loop().watch(this.#socket.fd, EPOLLIN, () => {
@@ -110,16 +117,20 @@ function world(name: string, resolv: boolean, all: readonly string[], receive: (
     },
     random: Math.random,
     send: (frame) => packets?.send(frame),
-    listen(on) {
-      if (on) packets ??= new PacketSocket(name, receive);
-      else {
-        packets?.close();
-        packets = undefined;
+    listen(hearing) {
+      packets?.close();
+      packets = undefined;
+      try {
+        packets = new PacketSocket(name, hearing, receive);
+      } catch (error) {
+        // The interface has been deleted: nothing can be heard or sent.
+        if ((error as VdeError).code !== 'ENODEV') throw error;
       }
     },
     bound: (lease, changed) =>
       attempt(() => {
         leases.set(name, lease);
+        declined.delete(name);
         runIp(leaseBatch(name, lease, changed));
         if (changed && resolv) writeResolvConf();
         if (!told && leases.size === all.length) tell({ bound: [...all] });
@@ -131,18 +142,12 @@ function world(name: string, resolv: boolean, all: readonly string[], receive: (
         runIp([`address flush dev ${name} scope global`]);
         if (resolv) writeResolvConf();
       }),
+    declined: ({ address }, other) => {
+      const what = `${formatIpv4Address(address)}, which the DHCP server grants, is in use by ${formatMac(other)}`;
+      declined.set(name, what);
+      complain(`${name}: ${what}`);
+    },
   };
-}
-
-/** The lines for `ip` that put a lease to use. */
-function leaseBatch(name: string, { address, prefix, routers, mtu, duration }: Lease, changed: boolean): string[] {
-  const life = Number.isFinite(duration) ? `valid_lft ${duration} preferred_lft ${duration}` : '';
-  const lines = [`address replace ${formatIpv4Address(address)}/${prefix} broadcast + dev ${name} ${life}`.trim()];
-  if (!changed) return lines;
-  if (mtu !== undefined && mtu >= 576) lines.unshift(`link set dev ${name} mtu ${mtu}`);
-  // A router outside the subnet is what some providers give.
-  if (routers.length > 0) lines.push(`route replace default via ${formatIpv4Address(routers[0])} dev ${name} onlink`);
-  return lines;
 }
 
 function writeResolvConf(): void {
@@ -168,9 +173,11 @@ function main(args: string[]): void {
   const resolv = args[0] === '--resolv';
   const names = resolv ? args.slice(1) : args;
   const inbox = new Memory(64);
+  const clients: DhcpClient[] = [];
   loop().watch(CHANNEL, EPOLLIN | EPOLLRDHUP, () => {
-    if (tryReceive(channel, inbox) === 0) process.exit(0);
-    return undefined;
+    if (tryReceive(channel, inbox) !== 0) return undefined;
+    for (const client of clients) client.release();
+    process.exit(0);
   });
   attempt(() => {
     const { netAdmin, netRaw, netBindService } = Capability;
@@ -182,22 +189,20 @@ function main(args: string[]): void {
         macOf(name),
         world(name, resolv, names, (frame) => client.receive(frame)),
       );
+      clients.push(client);
       client.start();
     }
   });
   setTimeout(() => {
     const without = names.filter((name) => !leases.has(name));
     if (told || without.length === 0) return;
-    const cause = `no DHCP server has answered within ${FIRST_MS / 1000} s`;
-    tell({
-      failure: {
-        code: 'ETIMEDOUT',
-        subject: without.join(', '),
-        cause,
-        status: 1,
-        remedy: 'is there one in that network?',
-      },
-    });
+    const within = `within ${FIRST_MS / 1000} s`;
+    const reasons = without.flatMap((name) => declined.get(name) ?? []);
+    const [cause, remedy] =
+      reasons.length === 0
+        ? [`no DHCP server has answered ${within}`, 'is there one in that network?']
+        : [`no free address from a DHCP server ${within}: ${reasons.join(', ')}`, undefined];
+    tell({ failure: { code: 'ETIMEDOUT', subject: without.join(', '), cause, status: 1, remedy } });
     process.exit(1);
   }, FIRST_MS).unref();
 }

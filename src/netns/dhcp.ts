@@ -1,6 +1,7 @@
 /**
  * A DHCPv4 client: RFC 2131 section 4.4, with the states of its figure 5. It knows frames, timers and chance only by what
- * is passed in, so that a lease of a year passes in a moment of a test.
+ * is passed in, so that a lease of a year passes in a moment of a test. A new address is probed for before it is used,
+ * and declined if somebody has it.
  *
  * Frames are made whole, since an interface without an address cannot send by itself; while an address is held, nothing is
  * listened to until it must be renewed. Messages of others are told apart by the client's number and hardware address;
@@ -14,9 +15,6 @@ import {
   DhcpOption,
   DhcpType,
   dhcpType,
-  optionAddresses,
-  optionText,
-  optionU16,
   optionU32,
   parseDhcp,
   u32Option,
@@ -24,8 +22,10 @@ import {
 } from '../frame/dhcp.js';
 import { EtherType, parseEthernet, writeEthernet } from '../frame/ethernet.js';
 import { IpProtocol, parseIpv4, writeIpv4 } from '../frame/ipv4.js';
-import { broadcastMac, equalMac, type MacAddress } from '../frame/mac.js';
+import { broadcastMac, equalMac, formatMac, type MacAddress } from '../frame/mac.js';
 import { parseUdp, writeUdp } from '../frame/udp.js';
+import { AddressProbe, announcement } from './address-probe.js';
+import { type Lease, readLease, sameLease, type TimedLease } from './dhcp-lease.js';
 
 const ANYBODY = 0xffffffff;
 /** First wait for an answer, and the longest, in ms; doubled each time, give or take a tenth. */
@@ -35,27 +35,28 @@ const WAIT_MAX_MS = 64_000;
 const REQUESTS_MAX = 4;
 /** Renewals are not asked for more often than this, in ms (RFC 2131 section 4.4.5). */
 const RENEWAL_STEP_MS = 60_000;
-/** Shortest lease that is taken as it is said, in s. */
-const LEASE_MIN_S = 10;
-/** Stands for ever (RFC 2131 section 3.3). */
-const INFINITE = 0xffffffff;
+/** Wait after an address has been declined, in ms (RFC 2131 section 3.1). */
+const DECLINED_MS = 10_000;
+/** From the first announcement of an address to the second, in ms (RFC 5227 section 1.1). */
+const ANNOUNCE_INTERVAL_MS = 2000;
 /** Timers hold 31 bits; a longer wait is made of several. */
 const TIMER_MAX_MS = 0x7fffffff;
 const MESSAGE_SIZE = 1472;
+/** Classless routes must come before the routers that they stand in for (RFC 3442). */
+const WANTED = [
+  DhcpOption.subnetMask,
+  DhcpOption.classlessRoutes,
+  DhcpOption.routers,
+  DhcpOption.domainServers,
+  DhcpOption.domainName,
+  DhcpOption.interfaceMtu,
+  DhcpOption.leaseTime,
+  DhcpOption.renewalTime,
+  DhcpOption.rebindingTime,
+];
 
-/** What a server has granted. Addresses are 32-bit numbers. */
-export interface Lease {
-  address: number;
-  prefix: number;
-  routers: number[];
-  nameServers: number[];
-  domain: string | undefined;
-  /** In bytes; undefined if the server says nothing. */
-  mtu: number | undefined;
-  server: number;
-  /** In s from when it was granted; Infinity for ever. */
-  duration: number;
-}
+/** What a client listens to: nothing, answers of servers, or who else has its address. */
+export type Hearing = 'nothing' | 'dhcp' | 'arp';
 
 /** The world of a client. */
 export interface DhcpWorld {
@@ -66,15 +67,27 @@ export interface DhcpWorld {
   /** In [0, 1). */
   random(): number;
   send(frame: Uint8Array): void;
-  /** Whether frames are wanted by `receive`. */
-  listen(on: boolean): void;
+  /** Which frames are wanted by `receive`. */
+  listen(to: Hearing): void;
   /** An address may be used, or used on; `changed` if anything but its time is new. */
   bound(lease: Lease, changed: boolean): void;
   /** The address may not be used any more. */
   expired(lease: Lease): void;
+  /** An address was granted that `other` has already; the client will ask for another one. */
+  declined(lease: Lease, other: MacAddress): void;
 }
 
-type State = 'stopped' | 'selecting' | 'requesting' | 'bound' | 'renewing' | 'rebinding';
+type State = 'stopped' | 'selecting' | 'requesting' | 'probing' | 'declined' | 'bound' | 'renewing' | 'rebinding';
+
+/** What a message says besides its type and the client's number. */
+interface Outgoing {
+  /** The address that the client has: its sender's. */
+  held?: number;
+  /** To the server alone, at this address. */
+  server?: number;
+  secs?: number;
+  options: [number, Uint8Array][];
+}
 
 /** See the head of this file. */
 export class DhcpClient {
@@ -91,6 +104,8 @@ export class DhcpClient {
   #end = 0;
   #tries = 0;
   #cancel = (): void => {};
+  #probe: AddressProbe | undefined;
+  #cancelAnnouncement = (): void => {};
 
   constructor(
     readonly mac: MacAddress,
@@ -111,19 +126,37 @@ export class DhcpClient {
     this.#discover();
   }
 
-  /** Falls silent. The lease is not given back: who ends this way takes the network down too. */
-  stop(): void {
-    this.#cancel();
-    this.#state = 'stopped';
-    this.world.listen(false);
+  /** Gives the lease back, if there is one, and falls silent (RFC 2131 section 4.4.6). */
+  release(): void {
+    const lease = this.#lease;
+    this.#quiet('stopped');
+    this.#lease = undefined;
+    if (lease === undefined) return;
+    this.#xid = this.#number();
+    const options: [number, Uint8Array][] = [[DhcpOption.serverId, u32Option(lease.server)]];
+    this.#transmit(DhcpType.release, { held: lease.address, server: lease.server, options });
   }
 
   #begin(state: State): void {
     this.#state = state;
     this.#tries = 0;
     this.#began = this.world.now();
-    this.#xid = Math.floor(this.world.random() * 0x1_0000_0000);
-    this.world.listen(true);
+    this.#xid = this.#number();
+    this.world.listen('dhcp');
+  }
+
+  /** Stops whatever goes on. */
+  #quiet(state: State): void {
+    this.#state = state;
+    this.#cancel();
+    this.#cancelAnnouncement();
+    this.#probe?.stop();
+    this.#probe = undefined;
+    this.world.listen('nothing');
+  }
+
+  #number(): number {
+    return Math.floor(this.world.random() * 0x1_0000_0000);
   }
 
   #later(ms: number, call: () => void): void {
@@ -138,7 +171,7 @@ export class DhcpClient {
 
   #discover(): void {
     this.#later(this.#backOff(), () => this.#discover());
-    this.#transmit(DhcpType.discover, []);
+    this.#ask(DhcpType.discover);
   }
 
   #request(): void {
@@ -149,7 +182,7 @@ export class DhcpClient {
     }
     if (this.#tries === 0) this.#asked = this.world.now();
     this.#later(this.#backOff(), () => this.#request());
-    this.#transmit(DhcpType.request, [
+    this.#ask(DhcpType.request, [
       [DhcpOption.requestedAddress, u32Option(offer.yourAddress)],
       [DhcpOption.serverId, u32Option(optionU32(offer, DhcpOption.serverId) ?? 0)],
     ]);
@@ -159,10 +192,7 @@ export class DhcpClient {
   #renew(): void {
     const now = this.world.now();
     if (now >= this.#end) {
-      const lease = this.#lease as Lease;
-      this.#lease = undefined;
-      this.world.expired(lease);
-      this.start();
+      this.#refused();
       return;
     }
     if (now < this.#t1) {
@@ -174,54 +204,51 @@ export class DhcpClient {
     this.#asked = now;
     const limit = state === 'renewing' ? this.#t2 : this.#end;
     this.#later(Math.min(limit - now, Math.max((limit - now) / 2, RENEWAL_STEP_MS)), () => this.#renew());
-    this.#transmit(DhcpType.request, []);
+    this.#ask(DhcpType.request);
   }
 
-  #transmit(type: number, extra: [number, Uint8Array][]): void {
-    const held = this.#state === 'renewing' || this.#state === 'rebinding' ? (this.#lease as Lease) : undefined;
-    const direct = this.#state === 'renewing';
-    const { subnetMask, routers, domainServers, domainName, interfaceMtu, leaseTime, renewalTime, rebindingTime } =
-      DhcpOption;
-    const wanted = [
-      subnetMask,
-      routers,
-      domainServers,
-      domainName,
-      interfaceMtu,
-      leaseTime,
-      renewalTime,
-      rebindingTime,
-    ];
-    const payload = writeDhcp({
-      op: 1,
-      xid: this.#xid,
+  /** Asks for something: in a message that says what is wanted, and how long an answer may be. */
+  #ask(type: number, options: [number, Uint8Array][] = []): void {
+    const held = this.#state === 'renewing' || this.#state === 'rebinding' ? this.#lease : undefined;
+    this.#transmit(type, {
+      held: held?.address,
+      server: this.#state === 'renewing' ? held?.server : undefined,
       secs: Math.min(0xffff, Math.floor((this.world.now() - this.#began) / 1000)),
-      broadcast: held === undefined,
-      clientAddress: held?.address ?? 0,
-      yourAddress: 0,
-      nextServer: 0,
-      relay: 0,
-      mac: this.mac,
+      options: [
+        ...options,
+        [DhcpOption.maxSize, Uint8Array.of(MESSAGE_SIZE >> 8, MESSAGE_SIZE & 0xff)],
+        [DhcpOption.parameterList, Uint8Array.from(WANTED)],
+      ],
+    });
+  }
+
+  #transmit(type: number, { held = 0, server, secs = 0, options }: Outgoing): void {
+    const payload = writeDhcp({
+      ...{ op: 1, xid: this.#xid, secs, mac: this.mac },
+      broadcast: held === 0 && type !== DhcpType.decline,
+      ...{ clientAddress: held, yourAddress: 0, nextServer: 0, relay: 0 },
       options: new Map([
         [DhcpOption.messageType, Uint8Array.of(type)],
         [DhcpOption.clientId, Uint8Array.of(1, ...this.mac)],
-        ...extra,
-        [DhcpOption.maxSize, Uint8Array.of(MESSAGE_SIZE >> 8, MESSAGE_SIZE & 0xff)],
-        [DhcpOption.parameterList, Uint8Array.from(wanted)],
+        ...options,
       ]),
     });
-    const ip = { src: held?.address ?? 0, dst: direct ? (held as Lease).server : ANYBODY };
+    const ip = { src: held, dst: server ?? ANYBODY };
     const packet = writeIpv4({
       ...{ dscp: 0, ecn: 0, identification: 0, dontFragment: true, moreFragments: false, fragmentOffset: 0 },
       ...{ ttl: 64, protocol: IpProtocol.udp, options: new Uint8Array(), ...ip },
       payload: writeUdp({ srcPort: DHCP_CLIENT_PORT, dstPort: DHCP_SERVER_PORT, payload }, ip),
     });
-    const dst = direct ? this.#serverMac : broadcastMac();
+    const dst = server === undefined ? broadcastMac() : this.#serverMac;
     this.world.send(writeEthernet({ dst, src: this.mac, type: EtherType.ipv4, payload: packet }));
   }
 
   /** Takes a frame that has arrived; anything that is not an answer to us is passed over. */
   receive(frame: Uint8Array): void {
+    if (this.#probe !== undefined) {
+      this.#probe.receive(frame);
+      return;
+    }
     const ethernet = parseEthernet(frame);
     if (ethernet?.type !== EtherType.ipv4) return;
     const ip = parseIpv4(ethernet.payload);
@@ -245,80 +272,74 @@ export class DhcpClient {
       if (type === DhcpType.nak) this.#refused();
       else if (type === DhcpType.ack) {
         const lease = readLease(message, this.#lease?.server);
-        if (lease) this.#bind(lease, from);
+        if (lease) this.#granted(lease, from);
       }
     }
   }
 
+  /** The lease is over, or was never to be. */
   #refused(): void {
     const lease = this.#lease;
     this.#lease = undefined;
+    this.#quiet('stopped');
     if (lease) this.world.expired(lease);
     this.start();
   }
 
-  #bind(lease: TimedLease, from: MacAddress): void {
+  #granted(lease: TimedLease, from: MacAddress): void {
+    const before = this.#lease;
+    this.#quiet('probing');
+    this.#serverMac = from;
+    if (before?.address === lease.address) {
+      this.#bind(lease);
+      return;
+    }
+    this.#lease = undefined;
+    if (before) this.world.expired(before);
+    this.world.listen('arp');
+    this.#probe = new AddressProbe(
+      this.mac,
+      lease.address,
+      this.world,
+      () => {
+        this.#bind(lease);
+        this.#announce(lease);
+      },
+      (other) => this.#decline(lease, other),
+    );
+  }
+
+  #decline(lease: Lease, other: MacAddress): void {
+    this.#quiet('declined');
+    this.#xid = this.#number();
+    this.#transmit(DhcpType.decline, {
+      options: [
+        [DhcpOption.requestedAddress, u32Option(lease.address)],
+        [DhcpOption.serverId, u32Option(lease.server)],
+        [DhcpOption.message, new TextEncoder().encode(`in use by ${formatMac(other)}`)],
+      ],
+    });
+    this.#later(DECLINED_MS, () => this.start());
+    this.world.declined(lease, other);
+  }
+
+  #bind(lease: TimedLease): void {
     const before = this.#lease;
     const changed = before === undefined || !sameLease(before, lease);
-    if (before && before.address !== lease.address) this.world.expired(before);
+    this.#quiet('bound');
     this.#lease = lease;
-    this.#serverMac = from;
-    this.#state = 'bound';
     const ms = lease.duration * 1000;
     this.#end = this.#asked + ms;
     this.#t1 = this.#asked + (lease.t1 ?? lease.duration / 2) * 1000;
     this.#t2 = this.#asked + (lease.t2 ?? lease.duration * 0.875) * 1000;
-    this.world.listen(false);
-    this.#cancel();
     if (lease.duration !== Number.POSITIVE_INFINITY) this.#later(this.#t1 - this.world.now(), () => this.#renew());
     this.world.bound(lease, changed);
   }
-}
 
-interface TimedLease extends Lease {
-  /** In s, if the server says them and they make sense. */
-  t1: number | undefined;
-  t2: number | undefined;
-}
-
-/** What a message grants; undefined if it has no address that a host can have, or no server that it came from. */
-function readLease(message: DhcpMessage, knownServer?: number): TimedLease | undefined {
-  const { yourAddress } = message;
-  const server = optionU32(message, DhcpOption.serverId) ?? knownServer;
-  const first = yourAddress >>> 24;
-  if (server === undefined || first === 0 || first === 127 || first >= 224) return undefined;
-  const seconds = optionU32(message, DhcpOption.leaseTime);
-  const duration =
-    seconds === undefined || seconds === INFINITE ? Number.POSITIVE_INFINITY : Math.max(seconds, LEASE_MIN_S);
-  const t2 = optionU32(message, DhcpOption.rebindingTime);
-  const t1 = optionU32(message, DhcpOption.renewalTime);
-  const sensible = t1 !== undefined && t2 !== undefined && t1 > 0 && t1 <= t2 && t2 <= duration;
-  return {
-    address: yourAddress,
-    prefix: prefixOf(optionU32(message, DhcpOption.subnetMask), yourAddress),
-    routers: optionAddresses(message, DhcpOption.routers),
-    nameServers: optionAddresses(message, DhcpOption.domainServers),
-    domain: optionText(message, DhcpOption.domainName),
-    mtu: optionU16(message, DhcpOption.interfaceMtu),
-    server,
-    duration,
-    t1: sensible ? t1 : undefined,
-    t2: sensible ? t2 : undefined,
-  };
-}
-
-/** Length of a mask; without one, or with one that has holes, that of the address's class. */
-function prefixOf(mask: number | undefined, address: number): number {
-  if (mask !== undefined && mask !== 0) {
-    const length = Math.clz32(~mask >>> 0);
-    if (length === 32 || (mask << length) >>> 0 === 0) return length;
+  #announce({ address }: Lease): void {
+    this.world.send(announcement(this.mac, address));
+    this.#cancelAnnouncement = this.world.after(ANNOUNCE_INTERVAL_MS, () => {
+      this.world.send(announcement(this.mac, address));
+    });
   }
-  const first = address >>> 24;
-  return first < 128 ? 8 : first < 192 ? 16 : 24;
-}
-
-function sameLease(a: Lease, b: Lease): boolean {
-  const key = ({ address, prefix, routers, nameServers, domain, mtu }: Lease) =>
-    JSON.stringify([address, prefix, routers, nameServers, domain, mtu]);
-  return key(a) === key(b);
 }

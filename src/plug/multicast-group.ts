@@ -33,7 +33,7 @@ const DEFAULT_V4 = '239.0.0.1';
 const DEFAULT_V6 = 'ff05:56de::1';
 /** Buffers of a socket in bytes, unless the locator says otherwise: many bursts, as nothing holds a UDP sender back. */
 const BUFFER = 2 << 20;
-const BUFFER_MAX = 1 << 30;
+const BUFFER_MAX = 1 << 29;
 
 export type Family = typeof AF_INET | typeof AF_INET6;
 
@@ -204,10 +204,10 @@ export function setUpSender(socket: Descriptor, group: Group, ttl: number, locat
   setSendBuffer(socket, BUFFER);
 }
 
-/** Gives a socket the receive buffer that was asked for, and tells if the kernel gives less. */
-export function setUpReceiver(socket: Descriptor, rcvbuf: number | undefined, options: OpenOptions): void {
+/** Gives a socket the receive buffer that was asked for, and tells if the kernel gives less and somebody is to know. */
+export function setUpReceiver(socket: Descriptor, rcvbuf: number | undefined, options?: OpenOptions): void {
   setReceiveBuffer(socket, rcvbuf ?? BUFFER);
-  if (rcvbuf === undefined) return;
+  if (rcvbuf === undefined || options === undefined) return;
   // The kernel doubles what it is asked for, to have room for its own bookkeeping.
   const got = getOption(socket.fd, SOL_SOCKET, SO_RCVBUF) / 2;
   if (got < rcvbuf) {

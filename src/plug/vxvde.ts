@@ -128,7 +128,7 @@ export function vxvdeSockets(member: VxvdeMembership, locator: string, options: 
     const remedies = bindRemedies('a program has this port for itself: choose another, port=N');
     inLocator(locator, () => bindInet(multicast, group), remedies);
     join(multicast, group, locator);
-    setUpReceiver(multicast, member.rcvbuf, {});
+    setUpReceiver(multicast, member.rcvbuf);
     const unicast = open(false);
     inLocator(locator, () => bindInet(unicast, { address: bind, port: 0 }), remedies);
     setUpSender(unicast, group, member.ttl, locator);

@@ -11,7 +11,7 @@ import { compareVectors, type RstpPort, sameTimes, type Times } from './rstp-por
 
 /** Seconds before a port's neighbour is asked anew which protocol it speaks (17.13.9). */
 export const MIGRATE_TIME = 3;
-/** BPDUs that a port may send within a second (17.13.12). */
+/** BPDUs that a port may send in a row, then one a second (17.13.12). */
 export const TX_HOLD_COUNT = 6;
 
 /** What the machines need of the bridge. */
@@ -97,8 +97,9 @@ export function runInformation(port: RstpPort): boolean {
   }
   if (port.selected && port.updtInfo) {
     port.proposing = port.proposed = false;
-    // 17.21.1, betterorsameInfo: the neighbour has agreed to this claim if it did to a worse one.
-    port.agreed &&= port.infoIs === 'Mine' && compareVectors(port.designatedPriority, port.portPriority) <= 0;
+    // Stricter than 17.21.1 (betterorsameInfo): who agreed to a worse claim need not have agreed to this one. It keeps
+    // old claims that run in circles after the loss of a root from bringing about a loop of data in most cases.
+    port.agreed &&= port.infoIs === 'Mine' && compareVectors(port.designatedPriority, port.portPriority) === 0;
     port.synced = port.synced && port.agreed;
     port.portPriority = port.designatedPriority;
     port.portTimes = port.designatedTimes;

@@ -231,6 +231,8 @@ export class Rstp implements RstpBridge {
     if (!state.portEnabled && port.active) {
       state.edgeDelayWhile = MIGRATE_TIME;
       state.mdelayWhile = MIGRATE_TIME;
+      // 17.29.1: a port that comes up waits, unless its neighbour agrees or there is none.
+      state.fdWhile = this.rootTimes.maxAge;
       state.helloWhen = 0;
       state.txCount = 0;
     }

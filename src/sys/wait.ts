@@ -23,6 +23,11 @@ export function waitReadable(fd: number): void {
   while (pollCall(new Int32Array([fd, POLLIN]), 1, -1) < 0);
 }
 
+/** Whether `fd` has something to read now. */
+export function isReadable(fd: number): boolean {
+  return pollCall(new Int32Array([fd, POLLIN]), 1, 0) > 0;
+}
+
 /** How a child ended: as Node's `exit` event says it. */
 export interface ChildEnd {
   code: number | null;

@@ -50,28 +50,6 @@ test('help goes to standard output with status 1, as in C; the version with stat
   }
 });
 
-test('options of parts that are still to come are refused by name', async (t) => {
-  const dir = join(tmpDir(t), 'sw');
-  for (const args of [
-    ['--fstp'],
-    ['-F'],
-    ['-fstp'],
-    ['--priority', '1'],
-    ['--mgmt', 'x'],
-    ['-M', 'x'],
-    ['--mgmtmode', '600'],
-    ['--mgmtgroup', 'root'],
-    ['-f', 'x'],
-    ['-rcfile', 'x'],
-    ['-D', '1'],
-  ]) {
-    const line = await refused(['-s', dir, ...args]);
-    assert.ok(line.startsWith(`vde_switch: ${args[0]}: `), line);
-    assert.match(line, /not available yet/);
-  }
-  assert.equal(existsSync(dir), false);
-});
-
 test('mistakes are refused with one line that names them, before anything is made', async (t) => {
   const dir = join(tmpDir(t), 'sw');
   const cases: [string[], RegExp][] = [
@@ -89,6 +67,8 @@ test('mistakes are refused with one line that names them, before anything is mad
     [['--macaddr', '1:2'], /--macaddr: "1:2" is not a station's MAC address/],
     [['--macaddr', 'ff:ff:ff:ff:ff:ff'], /is not a station's MAC address/],
     [['--hashsize', '-1'], /--hashsize/],
+    [['--mgmtmode', '9'], /--mgmtmode: "9" is not an octal mode/],
+    [['--mgmtgroup', 'no-such-group'], /--mgmtgroup: there is no group called no-such-group/],
     [['-t', 'a-name-that-is-too-long'], /--tap: .*cannot be the name of an interface/],
     [['operand'], /"operand": vde_switch takes options only/],
     [['-d', '--', '-x'], /"-x": vde_switch takes options only/],

@@ -96,6 +96,24 @@ test('the frame may lie anywhere, with its header elsewhere', () => {
   }
 });
 
+test('TCP segments get no longer than what goes easily, datagrams keep their length', () => {
+  const cutter = new Segmenter();
+  cutter.longest = 1472;
+  const tcp = value({ payload: noise(20_000, 3) });
+  const headers = 14 + 20 + 20 + (tcp.tcp?.options.length ?? 0);
+  assert.deepEqual(
+    segments(writeSuperFrame(tcp, 1448), cutter).map((frame) => Buffer.from(frame).toString('hex')),
+    cutPacket(tcp, 1472 - headers).map((one) => Buffer.from(writePacket(one)).toString('hex')),
+  );
+  assert.equal(Math.max(...segments(writeSuperFrame(tcp, 500), cutter).map(({ length }) => length)), 500 + headers);
+  const udp = value({ tcp: undefined, payload: noise(20_000, 3) });
+  assert.equal(Math.max(...segments(writeSuperFrame(udp, 1472), cutter).map(({ length }) => length)), 1514);
+  // Below what is sensible, or in more pieces than a super-frame may have, it stays as it was asked for.
+  cutter.longest = headers + 30;
+  assert.equal(segments(writeSuperFrame(tcp, 1448), cutter).length, Math.ceil(20_000 / 1448));
+  assert.equal(cutter.malformed, 0);
+});
+
 test('FIN and PSH go on the last segment alone, CWR on the first, other flags on all', () => {
   const flags = FIN | PSH | ACK | URG | ECE | CWR;
   const type = GsoType.tcpv4 | GsoType.ecn;

@@ -158,6 +158,27 @@ describe('tunnel', () => {
     all.assertGot([...items, ...items]);
   });
 
+  it('a frame whose tag is changed on its way out is sent so, by itself and whole', (t) => {
+    const all = ends(t);
+    all.to.unfragmented = 1472;
+    const burst = new Burst();
+    burst.add(noise(5000, 1));
+    burst.offloadHeader(0).set(OFFLOAD);
+    const tagged = (): Uint8Array => burst.viewBytes(burst.retag(0, 7, false)).slice();
+    const expected = tagged();
+    all.sender.add(burst, burst.retag(0, 7, false), all.to);
+    burst.offload[0] = 1;
+    assert.ok(all.sender.addWhole(burst, burst.retag(0, 7, false), all.to, all.tag));
+    all.sender.flush();
+    all.receive();
+    assert.deepEqual(
+      all.got.map(({ bytes }) => bytes),
+      [expected, expected],
+    );
+    // The checksum starts four bytes later.
+    assert.equal(all.headers[0][6], OFFLOAD[6] + 4);
+  });
+
   it('a path that turns out to be narrower costs nothing', (t) => {
     const all = ends(t);
     // Loopback takes 65 536 bytes at a time; the kernel refuses to cut a message into longer ones.

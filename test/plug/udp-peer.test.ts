@@ -231,14 +231,14 @@ test('any bytes from the peer: those that are frames arrive as they are, in orde
   const arrived = new Collector(plug);
   const datagram = fc.oneof(
     fc.uint8Array({ maxLength: 100 }),
-    fc.tuple(fc.constantFrom(0xd1, 0xd2), fc.uint8Array({ minLength: 12, maxLength: 12 })).map(([kind, rest]) =>
-      Uint8Array.of(kind, ...rest),
-    ),
+    fc
+      .tuple(fc.constantFrom(0xd1, 0xd2), fc.uint8Array({ minLength: 12, maxLength: 12 }))
+      .map(([kind, rest]) => Uint8Array.of(kind, ...rest)),
   );
   await fc.assert(
     fc.asyncProperty(fc.array(datagram, { maxLength: 60 }), async (list) => {
       arrived.frames.length = 0;
-      const expected = list.filter(({ length }) => length >= 14).map((one) => Buffer.from(one));
+      const expected: Buffer[] = list.filter(({ length }) => length >= 14).map((one) => Buffer.from(one));
       for (const one of list) raw.send(one);
       raw.send(frame(60, 1));
       expected.push(frame(60, 1));

@@ -259,6 +259,21 @@ test('a frame of 9234 octets passes, a longer one is counted', { timeout }, asyn
   assert.deepEqual([a.drops.oversize, a.drops.runt], [1, 1]);
 });
 
+test('a receive buffer that the kernel does not allow is told once', { timeout }, async (t) => {
+  leakCheck(t);
+  const probe = await stranger(t);
+  const lines: string[] = [];
+  for (const rcvbuf of [4096, 1 << 29]) {
+    const plug = await openPlug(`vxvde:///rcvbuf=${rcvbuf}`, { onNotice: (line) => lines.push(line) });
+    plug.close();
+  }
+  // Node asks as an ordinary program does: what it gets is the limit, unless this process may go beyond it.
+  probe.socket.setRecvBufferSize(1 << 29);
+  const limit = probe.socket.getRecvBufferSize() / 2;
+  const told = `vxvde:///rcvbuf=536870912: a receive buffer of ${limit} bytes instead of 536870912 (net.core.rmem_max)`;
+  assert.deepEqual(lines, lines.length === 0 ? [] : [told]);
+});
+
 test('a second VXLAN end point at a port is refused by name', { timeout }, async (t) => {
   leakCheck(t);
   const first = await member(t, 'vxlan://');

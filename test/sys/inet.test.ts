@@ -11,6 +11,7 @@ import {
   formatInetAddress,
   type InetAddress,
   interfaceIndex,
+  isLocalAddress,
   joinMulticast,
   leaveMulticast,
   localAddress,
@@ -158,6 +159,16 @@ test('an address in use, and one of another machine, are refused by name', (t) =
     code: 'EADDRNOTAVAIL',
     subject: '192.0.2.1:0',
   });
+});
+
+test('the addresses of this machine are told from others, whatever the port', () => {
+  const isLocal = (address: string): boolean => {
+    const length = writeInetAddress(memory, 0, { address, port: 1 });
+    return isLocalAddress(memory.bytes.subarray(0, length));
+  };
+  assert.deepEqual(['127.0.0.1', '127.9.9.9', '192.0.2.1'].map(isLocal), [true, true, false]);
+  assert.equal(isLocal('2001:db8::1'), false);
+  assert.equal(isLocalAddress(new Uint8Array(16)), false);
 });
 
 test('a port is shared by those who ask for it', (t) => {
