@@ -10,7 +10,7 @@ import { constants, fstatSync, openSync } from 'node:fs';
 import { BURST_SIZE, Burst, FRAME_MAX } from '../frame/burst.js';
 import { RECORD_HEADER, RECORD_MAX, StreamDecoder } from '../frame/stream.js';
 import { Descriptor } from '../sys/descriptor.js';
-import { EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
+import { EPOLLIN, EPOLLOUT, isWatchable } from '../sys/epoll.js';
 import { callError, errnoNumber } from '../sys/errors.js';
 import { readTo, receiveTo, sendFrom, writeFrom } from '../sys/io.js';
 import { loop, type Watch } from '../sys/loop.js';
@@ -32,7 +32,7 @@ const REST_READS = 64;
 /** A stream's descriptor in the form that this plug needs, and whether the loop can watch it. */
 class Stream {
   readonly descriptor: Descriptor;
-  /** Files are always ready: epoll refuses them. */
+  /** Files and some devices are always ready: epoll refuses them. */
   readonly watchable: boolean;
   /** Whether a second read may follow a first at once without the danger of waiting. */
   readonly neverWaits: boolean;
@@ -40,7 +40,6 @@ class Stream {
 
   constructor(fd: number, access: number, subject: string) {
     const stat = fstatSync(fd);
-    this.watchable = !stat.isFile();
     this.#isSocket = stat.isSocket();
     let own: number | undefined;
     if (stat.isFIFO() || stat.isCharacterDevice()) {
@@ -52,6 +51,7 @@ class Stream {
     }
     this.neverWaits = own !== undefined || this.#isSocket;
     this.descriptor = own === undefined ? new Descriptor(fd, subject).duplicate() : new Descriptor(own, subject);
+    this.watchable = isWatchable(this.descriptor.fd);
   }
 
   /** Returns the bytes read (0: end), or minus the errno. */

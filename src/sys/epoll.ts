@@ -1,5 +1,6 @@
 /** epoll(7): the set that holds every descriptor of ours. */
 
+import { VdeError } from './errors.js';
 import { check, native } from './ffi.js';
 import { EPOLL_EVENT } from './layout.js';
 import { Memory } from './memory.js';
@@ -82,5 +83,19 @@ export class Epoll {
     if (this.#closed) return;
     this.#closed = true;
     close(this.fd);
+  }
+}
+
+/** Whether a descriptor can be in a set. Files and devices such as /dev/null cannot: they are always ready (EPERM). */
+export function isWatchable(fd: number): boolean {
+  const probe = new Epoll(1);
+  try {
+    probe.add(fd, 0, 0);
+    return true;
+  } catch (error) {
+    if (error instanceof VdeError && error.code === 'EPERM') return false;
+    throw error;
+  } finally {
+    probe.close();
   }
 }

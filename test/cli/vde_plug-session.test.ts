@@ -255,3 +255,15 @@ test('a login without a command is refused: by the name of a login shell, or by 
     assert.match(stderr, /tunnel broker of Virtual Distributed Ethernet/);
   }
 });
+
+test('files and devices that are always ready do for standard streams', async (t) => {
+  const dir = tmpDir(t);
+  const [file, forgotten] = [join(dir, 'in'), join(dir, 'out')];
+  writeFileSync(file, records(frame({ tag: 'one' })));
+  for (const input of ['/dev/null', file]) {
+    for (const output of ['/dev/null', forgotten]) {
+      const { code, stderr } = await run('sh', ['-c', 'exec "$0" null:// <"$1" >"$2"', PLUG, input, output]);
+      assert.deepEqual([code, stderr], [0, ''], `${input} ${output}`);
+    }
+  }
+});
