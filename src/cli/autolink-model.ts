@@ -222,12 +222,15 @@ export class Autolink {
     const now = this.world.now();
     while (link.next < places.length) {
       const place = places[link.next++];
-      const started = this.world.start(place.wire.command.split(/ +/).filter((word) => word !== ''), () => {
-        if (link.running !== running) return;
-        link.running = undefined;
-        link.alive = false;
-        link.due = Math.min(link.due, this.world.now() + 1);
-      });
+      const started = this.world.start(
+        place.wire.command.split(/ +/).filter((word) => word !== ''),
+        () => {
+          if (link.running !== running) return;
+          link.running = undefined;
+          link.alive = false;
+          link.due = Math.min(link.due, this.world.now() + 1);
+        },
+      );
       if (started === undefined) continue;
       const running: RunningWire = { ...started, ...place };
       link.running = running;

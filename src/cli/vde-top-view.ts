@@ -108,41 +108,45 @@ export function sparkline(values: readonly number[], width: number): string {
   return bars.join('').padStart(width);
 }
 
-/** Widths of the columns before the description. */
-const SPARKS = 16;
+/** Width of the sparklines, and of the terminal that has room for wide ones. */
+const SPARKS = 8;
+const WIDE_SPARKS = 24;
+const WIDE = 110;
 
 /**
  * The table's lines, each at most `width` characters, at most `height` of them.
  * @param title what stands above.
  */
 export function drawTable(rates: readonly PortRates[], title: string, width: number, height: number): string[] {
+  const sparks = width >= WIDE ? WIDE_SPARKS : SPARKS;
   const drops = rates.some((one) => one.drops !== undefined);
   const cell = (text: string, size: number) => text.padStart(size);
   const head = [
     'PORT',
-    cell('VLAN', 5),
-    cell('IN bit/s', 9),
-    cell('frame/s', 8),
-    cell('OUT bit/s', 10),
-    cell('frame/s', 8),
-    ...(drops ? [cell('drops', 8)] : []),
-    cell('', SPARKS),
+    cell('VLAN', 4),
+    cell('IN bit/s', 8),
+    cell('frame/s', 7),
+    cell('OUT bit/s', 9),
+    cell('frame/s', 7),
+    ...(drops ? [cell('drops', 6)] : []),
+    ''.padStart(sparks),
     'ENDPOINTS',
   ].join(' ');
   const rows = rates.map((one) =>
     [
       cell(String(one.port), 4),
-      cell(one.vlan === null ? '-' : String(one.vlan), 5),
-      cell(scaled(one.inBits), 9),
-      cell(scaled(one.inFrames), 8),
-      cell(scaled(one.outBits), 10),
-      cell(scaled(one.outFrames), 8),
-      ...(drops ? [cell(one.drops === undefined ? '-' : scaled(one.drops), 8)] : []),
-      sparkline(one.history, SPARKS),
+      cell(one.vlan === null ? '-' : String(one.vlan), 4),
+      cell(scaled(one.inBits), 8),
+      cell(scaled(one.inFrames), 7),
+      cell(scaled(one.outBits), 9),
+      cell(scaled(one.outFrames), 7),
+      ...(drops ? [cell(one.drops === undefined ? '-' : scaled(one.drops), 6)] : []),
+      sparkline(one.history, sparks),
       one.active ? one.description : '(inactive)',
     ].join(' '),
   );
   const room = Math.max(0, height - 2);
-  const shown = rows.length > room ? [...rows.slice(0, Math.max(0, room - 1)), `... ${rows.length} ports in all`] : rows;
+  const shown =
+    rows.length > room ? [...rows.slice(0, Math.max(0, room - 1)), `... ${rows.length} ports in all`] : rows;
   return [title, head, ...shown].map((line) => [...line].slice(0, width).join('')).slice(0, height);
 }

@@ -43,6 +43,7 @@ export async function top(name: string, options: TopOptions): Promise<number> {
   try {
     const live = !options.once && !options.json && process.stdout.isTTY === true;
     if (live) return await new Screen(watch, options.interval).run();
+    onSignals(() => console.close());
     return await report(watch, options);
   } finally {
     console.close();
@@ -139,7 +140,9 @@ class Screen {
 
   readonly #draw = (): void => {
     if (this.#last === undefined || !this.#taken) return;
-    const { columns = 80, rows = 24 } = process.stdout;
+    // A terminal that was never told its size says 0.
+    const columns = process.stdout.columns || 80;
+    const rows = process.stdout.rows || 24;
     const [title, head, ...lines] = drawTable(this.#last.ports, `${this.#last.title}   q quits`, columns, rows);
     const drawn = [title, `\x1b[7m${(head ?? '').padEnd(columns)}\x1b[0m`, ...lines];
     process.stdout.write(`${FRAME_BEGIN}${drawn.map((line) => `${line}\x1b[K`).join('\r\n')}${FRAME_END}`);

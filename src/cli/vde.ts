@@ -3,9 +3,9 @@
 import { Command, CommanderError } from 'commander';
 import { runCommand } from './command.js';
 import { start } from './start.js';
-import { version } from './version.js';
 import { ctl } from './vde-ctl.js';
 import { type TopOptions, top } from './vde-top.js';
+import { version } from './version.js';
 
 /** The launcher's entry point. */
 export function main(): void {

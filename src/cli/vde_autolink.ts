@@ -21,8 +21,8 @@ import { DAEMON, HELP, PIDFILE } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { type OptionSpec, parseOptions, renderHelp, usageError } from './getopt.js';
 import { writePidfile } from './pidfile.js';
-import { version } from './version.js';
 import { octalMode } from './vde_plug.js';
+import { version } from './version.js';
 
 const EXIT_FAILURE = 255;
 const TICK_MS = 500;
@@ -119,7 +119,8 @@ async function vdeAutolink(args: string[]): Promise<number> {
     });
     client.on('event', ({ code: event, text }) => {
       const port = /^fstp\/[+-] Port (\d+)/.exec(text)?.[1];
-      if (port !== undefined && (event === LIFE_CODE || event === DEATH_CODE)) model.life(Number(port), event === LIFE_CODE);
+      if (port !== undefined && (event === LIFE_CODE || event === DEATH_CODE))
+        model.life(Number(port), event === LIFE_CODE);
     });
     client.on('end', (error) => finish(error ?? gone(switchConsole)));
     const table = autolinkCommands(model, () => finish());

@@ -59,6 +59,11 @@ async function start(invocation: StartInvocation): Promise<number> {
   let removeName: (() => void) | undefined;
   const cleanUp = async (): Promise<void> => {
     removeName?.();
+    if (launch.agent) {
+      const { releaseLeases } = await import('../netns/dhcp-wait.js');
+      const taps = attachments.map(({ tap }) => tap);
+      await releaseLeases(launch.agent, taps);
+    }
     await Promise.all(attachments.map((one) => one.close()));
   };
   const { pid } = launch.child;
@@ -83,13 +88,6 @@ async function start(invocation: StartInvocation): Promise<number> {
     launch.go();
     await launch.started;
     const end = await launch.ended;
-    if (launch.agent) {
-      const { releaseLeases } = await import('../netns/dhcp-wait.js');
-      await releaseLeases(
-        launch.agent,
-        attachments.map(({ tap }) => tap),
-      );
-    }
     await cleanUp();
     return exitStatus(end);
   } catch (error) {

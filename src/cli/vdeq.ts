@@ -43,7 +43,8 @@ async function vdeq(name: string, args: string[]): Promise<number> {
   }
   // In the background the second process says it again: once is enough.
   const daemon = await daemonize(rest.some((word) => /^--?daemonize$/.test(word)));
-  if (!daemon.background) writeSync(2, `NOTE: QEMU has "-netdev vde" and "-net vde" of its own: ${name} is for those that lack it.\n`);
+  if (!daemon.background)
+    writeSync(2, `NOTE: QEMU has "-netdev vde" and "-net vde" of its own: ${name} is for those that lack it.\n`);
   const wires: Wire[] = [];
   const cleanUp = () => {
     for (const wire of wires) wire.close();
@@ -79,7 +80,10 @@ async function vdeq(name: string, args: string[]): Promise<number> {
     cleanUp();
     const { code, errno, syscall } = error as NodeJS.ErrnoException;
     if (code !== undefined && syscall?.startsWith('spawn')) {
-      return daemon.fail(callError('execvp', Math.abs(errno ?? 2), program, 'the program cannot be run'), EXIT_NOT_EXECUTED);
+      return daemon.fail(
+        callError('execvp', Math.abs(errno ?? 2), program, 'the program cannot be run'),
+        EXIT_NOT_EXECUTED,
+      );
     }
     if (error instanceof VdeError && daemon.background) return daemon.fail(error);
     throw error;

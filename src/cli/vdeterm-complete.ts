@@ -59,7 +59,11 @@ export class Completer {
     const candidates =
       words.length === 1
         ? rows.map(({ name }) => name)
-        : await this.#candidates(rows.find(({ name }) => name === words[0]), words, last);
+        : await this.#candidates(
+            rows.find(({ name }) => name === words[0]),
+            words,
+            last,
+          );
     const hits = [...new Set(candidates)].filter((one) => one.startsWith(last));
     // A word that is complete gets its blank, except a directory.
     return [hits.length === 1 && !hits[0].endsWith('/') ? [`${hits[0]} `] : hits, last];

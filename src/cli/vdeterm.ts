@@ -71,7 +71,7 @@ class Terminal {
       terminal: this.#interactive,
       historySize: HISTORY,
       removeHistoryDuplicates: true,
-      prompt: this.#paint('prompt', `vde[${printable(console.path)}]:`) + ' ',
+      prompt: `${this.#paint('prompt', `vde[${printable(console.path)}]:`)} `,
       completer: (line: string, done: (error: null, result: [string[], string]) => void) => {
         this.#completer.complete(line).then(
           (result) => done(null, result),

@@ -24,6 +24,8 @@ const BACKLOG_MAX = 64 << 10;
 const EVENTS_MAX = 256 << 10;
 /** Debugging messages that may wait for the end of a data block. */
 const EVENTS_WAITING = 4096;
+/** Characters of an answer that are gathered before they are written. */
+const WRITE_SIZE = 8 << 10;
 /** Lines of an answer between two looks at the clock. */
 const LINES_PER_PIECE = 16;
 /** After how long unfinished input stands for a line, in ms: if it begins with a command, and if not. */
@@ -182,7 +184,8 @@ export class ConsoleSession {
       if (value === undefined) break;
       this.#text += `${value}\n`;
     }
-    this.#flush();
+    // Each write may wake a reader up, who then takes the CPU: a few larger ones disturb less.
+    if (this.#text.length >= WRITE_SIZE) this.#flush();
     return true;
   }
 

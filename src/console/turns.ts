@@ -7,7 +7,7 @@
 export type Work = () => boolean;
 
 /** A slice, in ms: how much later a frame may be forwarded because of the consoles. */
-const SLICE_MS = 0.2;
+const SLICE_MS = 0.1;
 
 const waiting: Work[] = [];
 let scheduled = false;

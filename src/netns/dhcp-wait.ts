@@ -51,18 +51,21 @@ export function waitForLeases(agent: Descriptor): Promise<void> {
 export async function releaseLeases(agent: Descriptor, taps: readonly Descriptor[]): Promise<void> {
   await new Promise<void>((done) => {
     const inbox = new Memory(MESSAGE_MAX);
+    // Somebody may still wait for the first leases.
+    const own = agent.duplicate();
     const end = (): void => {
       clearTimeout(timer);
       watch.close();
+      own.close();
       done();
     };
     const timer = setTimeout(end, RELEASE_MS);
-    const watch = loop().watch(agent.fd, EPOLLIN | EPOLLRDHUP, () => {
-      const n = tryReceive(agent, inbox);
+    const watch = loop().watch(own.fd, EPOLLIN | EPOLLRDHUP, () => {
+      const n = tryReceive(own, inbox);
       if (n <= 0 && n !== -EAGAIN) end();
       return undefined;
     });
-    shutdownWrite(agent);
+    shutdownWrite(own);
   });
   for (let waited = 0; waited < DRAIN_MS && taps.some((tap) => isReadable(tap.fd)); waited += DRAIN_STEP_MS) {
     await pause(DRAIN_STEP_MS);

@@ -18,6 +18,7 @@ const KINDS: readonly NamespaceKind[] = ['user', 'net', 'mnt', 'uts'];
  * @throws VdeError if it has ended meanwhile, or is another user's.
  */
 export async function enter(target: NamedNamespace, command: readonly string[]): Promise<WardEnd> {
+  const subject = `--enter ${target.name}`;
   const opened: NamespaceDescriptors = {};
   try {
     for (const kind of KINDS) {
@@ -28,15 +29,11 @@ export async function enter(target: NamedNamespace, command: readonly string[]):
     if (processState(target.pid)?.startTime !== target.startTime) throw ended(target);
     const inside = fileURLToPath(new URL('./inside.js', import.meta.url));
     const argv = [process.execPath, inside, String(process.pid), target.net, sysadminFlag(target), '--', ...command];
-    const pid = spawnInside(opened, commandCapabilities(target.sysadmin), argv, process.env);
+    const pid = spawnInside(opened, commandCapabilities(target.sysadmin), argv, process.env, subject);
     return await wait(pid);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw ended(target);
-    throw fromNodeError(
-      error,
-      `--enter ${target.name}`,
-      'enter it from where it was started, not from another namespace',
-    );
+    throw fromNodeError(error, subject, 'enter it from where it was started, not from another namespace');
   } finally {
     for (const fd of Object.values(opened)) closeSync(fd);
   }

@@ -9,8 +9,8 @@
 import { randomFillSync } from 'node:crypto';
 import { BURST_SIZE, type Burst } from '../frame/burst.js';
 import type { Descriptor } from '../sys/descriptor.js';
-import { EPOLLERR, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
-import { errnoNumber } from '../sys/errors.js';
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
+import { errnoNumber, VdeError } from '../sys/errors.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import {
@@ -37,6 +37,8 @@ const BUFFER = 4 << 20;
 const BURSTS_PER_TURN = 4;
 /** As much in a burst is a stream, of which more is likely to come. */
 const BULK_BYTES = 32 << 10;
+/** Wake-ups in a row with nothing to read after which the socket is taken for a trick of who gave it. */
+const IDLE_MAX = 10_000;
 /** How often the path is asked for its MTU while super-frames are cut or sent, in ms. */
 const PATH_MS = 1000;
 
@@ -68,6 +70,7 @@ export class TunnelPlug extends PlugBase implements Plug {
   readonly #half: number;
   #watch: Watch | undefined;
   #blocked = false;
+  #idle = 0;
   #pathKnown = Number.NEGATIVE_INFINITY;
 
   /** Takes the socket over. */
@@ -110,6 +113,7 @@ export class TunnelPlug extends PlugBase implements Plug {
 
   #onReady(events: number): boolean {
     if (events & EPOLLERR) this.#onError(takeError(this.#socket));
+    if (events & EPOLLHUP) this.#shutDown();
     if (events & EPOLLOUT && this.#blocked) {
       this.#blocked = false;
       this.listen();
@@ -126,8 +130,10 @@ export class TunnelPlug extends PlugBase implements Plug {
       const n = receiver.receive(this.#socket.fd);
       if (n <= 0) {
         if (n !== -EAGAIN) this.#onError(-n);
+        else if (turn === 0 && ++this.#idle > IDLE_MAX) this.#shutDown();
         return;
       }
+      this.#idle = 0;
       if (receiver.bytes >= BULK_BYTES) loop().bulk();
       if (n < max) return;
     }
@@ -192,6 +198,11 @@ export class TunnelPlug extends PlugBase implements Plug {
   #onError(error: number): void {
     if (error === ECONNREFUSED) this.#hello?.forget();
     else this.#pathKnown = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Nobody but a process that gave the socket away can do that; it would be reported for ever. */
+  #shutDown(): void {
+    this.lose(new VdeError({ code: 'ESHUTDOWN', subject: this.name, cause: 'its socket has been shut down' }));
   }
 
   #findPath(now: number): void {

@@ -8,6 +8,7 @@
  */
 
 import { lookup } from 'node:dns/promises';
+import { isIP } from 'node:net';
 import { VdeError } from '../sys/errors.js';
 import { addressFamily, bindInet, connectInet, type InetAddress, servicePort, udpSocket } from '../sys/inet.js';
 import { AF_INET } from '../sys/socket.js';
@@ -60,8 +61,8 @@ function readPort(port: string, subject: string, fallback: number | undefined): 
 /** The first address of a name, of one IP version if that is given. */
 async function findAddress(host: string, family: 0 | 4 | 6, subject: string): Promise<string> {
   try {
-    // An address is its own name. One with a zone is not known to every resolver.
-    if (/^[\d.]+$|:/.test(host)) {
+    // An IPv6 address may have a zone, which not every resolver knows.
+    if (isIP(host) !== 0 || host.includes(':')) {
       const version = addressFamily(host) === AF_INET ? 4 : 6;
       if (family === 0 || family === version) return host;
     } else {
@@ -104,6 +105,12 @@ async function resolveSides(body: string, subject: string): Promise<{ own: InetA
   return { own: { address, port: ports.own }, peer };
 }
 
+/** What is most likely wrong with a peer that the kernel refuses. */
+function remedyFor({ address }: InetAddress): string {
+  if (/^fe[89ab].:[^%]*$/i.test(address)) return `a link-local address needs its interface: ${address}%eth0`;
+  return 'it must be the address of one host, with a route to it';
+}
+
 /**
  * Opens one end.
  * @param hello whether an end of ours at the other side is to be found out about, see `TunnelPlugOptions`.
@@ -114,7 +121,7 @@ export async function openUdp({ body, locator }: ResolvedLocator, hello = true):
   const socket = udpSocket(addressFamily(peer.address), locator);
   try {
     bindInet(socket, own, 'another program has it, or the address is not one of this machine');
-    connectInet(socket, peer, 'is there a route to it?');
+    connectInet(socket, peer, remedyFor(peer));
     return new TunnelPlug(socket, { name: locator, hello });
   } catch (error) {
     socket.close();

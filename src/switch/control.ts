@@ -33,8 +33,9 @@ import type { Switch } from './switch.js';
 const HANDSHAKE_MS = 5000;
 /** With no descriptor left, not even the reserve, newcomers wait for this long before the next try, in ms. */
 const EXHAUSTED_MS = 1000;
-/** Most clients that have connected but not asked yet. */
+/** Most clients that have connected but not asked yet, and most of one user, who is not to lock out the others. */
 const PENDING_MAX = 1024;
+const PENDING_PER_USER_MAX = 512;
 /** Connections taken before others get their turn. */
 const ACCEPTS_PER_TURN = 64;
 
@@ -81,6 +82,8 @@ export class ControlServer {
   readonly #anyPort: boolean;
   #exhausted: NodeJS.Timeout | undefined;
   #pending = 0;
+  /** Those of each user, by uid; without those who have none. */
+  readonly #pendingByUser = new Map<number, number>();
   #closed = false;
 
   constructor(
@@ -139,14 +142,17 @@ export class ControlServer {
   }
 
   #welcome(stream: Descriptor): void {
-    if (this.#pending >= PENDING_MAX) {
-      stream.close();
-      this.log(`client refused: ${PENDING_MAX} others have connected and not asked for a port yet`);
+    const client = new Client(stream, peerCredentials(stream));
+    const { uid } = client.credentials;
+    const ofUser = this.#pendingByUser.get(uid) ?? 0;
+    if (this.#pending >= PENDING_MAX || ofUser >= PENDING_PER_USER_MAX) {
+      const whose = ofUser >= PENDING_PER_USER_MAX ? `${ofUser} others of this user` : `${this.#pending} others`;
+      this.#refuse(client, `${whose} have connected and not asked for a port yet`);
       return;
     }
-    const client = new Client(stream, peerCredentials(stream));
     this.#clients.set(stream.fd, client);
     this.#pending++;
+    this.#pendingByUser.set(uid, ofUser + 1);
     client.watch = loop().watch(stream.fd, EPOLLIN | EPOLLRDHUP, (events) => this.#onReady(client, events));
     client.timer = setTimeout(() => {
       const { length } = client.received;
@@ -255,6 +261,10 @@ export class ControlServer {
     clearTimeout(client.timer);
     client.timer = undefined;
     this.#pending--;
+    const { uid } = client.credentials;
+    const left = (this.#pendingByUser.get(uid) ?? 0) - 1;
+    if (left > 0) this.#pendingByUser.set(uid, left);
+    else this.#pendingByUser.delete(uid);
   }
 
   /** The switch has let go of an endpoint: so do we of its client. */

@@ -276,9 +276,8 @@ export class TableSnapshot {
 }
 
 function entryAt(words: Int32Array, at: number): TableEntry {
+  const [low, high] = [words[at], words[at + 1]];
   const address = new Uint8Array(6);
-  const view = new DataView(address.buffer);
-  view.setInt32(0, words[at], true);
-  view.setUint16(4, words[at + 1] & 0xffff, true);
-  return { address, vlan: words[at + 1] >>> 16, port: words[at + 2] - 1, lastSeen: words[at + 3] };
+  for (let byte = 0; byte < 6; byte++) address[byte] = byte < 4 ? low >>> (8 * byte) : high >>> (8 * (byte - 4));
+  return { address, vlan: high >>> 16, port: words[at + 2] - 1, lastSeen: words[at + 3] };
 }

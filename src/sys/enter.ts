@@ -37,10 +37,13 @@ const PROTOTYPES = {
   dlsym: 'size_t dlsym(size_t handle, const char *name)',
 };
 
-function bind() {
-  if (!Object.values(PROTOTYPES).every(hasNative)) {
-    const cause = 'this C library has no makecontext(3)';
-    throw new VdeError({ code: 'ENOSYS', subject: 'enter', cause, remedy: 'glibc is needed' });
+function bind(subject: string) {
+  // musl has none of the functions of ucontext.h.
+  const missing = Object.entries(PROTOTYPES).find(([, prototype]) => !hasNative(prototype))?.[0];
+  if (missing !== undefined) {
+    const cause = `the C library of this Node.js has no ${missing}(3), so it cannot enter a user namespace`;
+    const remedy = 'use a Node.js built for glibc; as root, nsenter(1) will do';
+    throw new VdeError({ code: 'ENOSYS', subject, cause, remedy });
   }
   return {
     getcontext: native<(context: number) => number>(PROTOTYPES.getcontext),
@@ -80,16 +83,18 @@ class Strings {
  * Starts a program in the namespaces, with `capabilities` there. Its standard streams are ours; descriptors above stay as
  * their close-on-exec flags say. The caller reaps it.
  * @param argv begins with the program's absolute path.
+ * @param subject what error messages speak of.
  * @returns its pid.
- * @throws VdeError if no process can be made. Whether it is where it should be it must find out itself.
+ * @throws VdeError `ENOSYS` where the C library is not glibc, or if no process can be made. Whether it is where it should be it must find out itself.
  */
 export function spawnInside(
   namespaces: NamespaceDescriptors,
   capabilities: readonly number[],
   argv: readonly string[],
   env: NodeJS.ProcessEnv,
+  subject: string,
 ): number {
-  const { getcontext, makecontext, clone, dlsym } = bind();
+  const { getcontext, makecontext, clone, dlsym } = bind(subject);
   const { header, sets, memory } = capabilityBlock(capabilities);
   const args = new Strings(argv);
   const environment = new Strings(Object.entries(env).map(([key, value]) => `${key}=${value}`));
@@ -110,8 +115,8 @@ export function spawnInside(
     const at = i * UCONTEXT.room;
     const address = contexts.address + at;
     const fn = dlsym(0, name);
-    if (fn === 0) throw new VdeError({ code: 'ENOSYS', subject: 'enter', cause: `this C library has no ${name}` });
-    check(getcontext(address), 'getcontext', 'enter');
+    if (fn === 0) throw new VdeError({ code: 'ENOSYS', subject, cause: `this C library has no ${name}` });
+    check(getcontext(address), 'getcontext', subject);
     contexts.setPointer(at + UCONTEXT.link, i + 1 < calls.length ? address + UCONTEXT.room : 0);
     contexts.setPointer(at + UCONTEXT.stack, stacks.address + i * STACK);
     contexts.setPointer(at + UCONTEXT.stackSize, STACK);
@@ -122,7 +127,7 @@ export function spawnInside(
   try {
     const top = stacks.address + stacks.size - 16;
     const pid = clone(dlsym(0, 'setcontext'), top - (top % 16), CLONE_VM | CLONE_VFORK | SIGCHLD, contexts.address);
-    return check(pid, 'clone', 'enter');
+    return check(pid, 'clone', subject);
   } finally {
     for (const fd of closing) setCloseOnExec(fd, true);
     // The child worked with these until now.

@@ -28,7 +28,8 @@ test('IN collects until its text, or goes on at its number at the end of the inp
 });
 
 test('IF, SKIP, RVATOI and EXITRV look at the place in the line', async () => {
-  const machine = "1 IN '\\n' 90\n2 IF '10' 10\n3 EXIT 3\n10 SKIP 2\n11 IF '17 File' 13\n12 EXIT 5\n13 RVATOI\n14 EXITRV\n90 EXIT 9\n";
+  const machine =
+    "1 IN '\\n' 90\n2 IF '10' 10\n3 EXIT 3\n10 SKIP 2\n11 IF '17 File' 13\n12 EXIT 5\n13 RVATOI\n14 EXITRV\n90 EXIT 9\n";
   assert.equal((await play(machine, '1017 File exists\n')).status, 17);
   assert.equal((await play(machine, '1022 Invalid\n')).status, 5);
   assert.equal((await play(machine, '9999\n')).status, 3);
@@ -39,14 +40,17 @@ test('IF, SKIP, RVATOI and EXITRV look at the place in the line', async () => {
 test('SEND puts the arguments in the place of its variables, as C does', async () => {
   const send = async (text: string, words: string[]) => (await play(`1 SEND '${text}'\n2 EXIT 0\n`, '', words)).sent;
   assert.equal(await send('$*\\n', ['port/create', '5']), 'port/create 5\n');
-  assert.equal(await send('[$0]x\\t\\f\\\\\\\'', ['a', 'b c']), "[a b c]x\t\f\\'");
+  assert.equal(await send("[$0]x\\t\\f\\\\\\'", ['a', 'b c']), "[a b c]x\t\f\\'");
   assert.equal(await send('[$1][$2][$3][$0]x', ['a', 'b', 'c']), '[b[c[[a b c]x');
   assert.equal((await play("1 SHIFT\n2 SEND '$*'\n3 EXIT 0\n", '', ['a', 'b', 'c'])).sent, 'b c');
 });
 
 test('a file that is no machine, and a machine that cannot run, are said', async () => {
   for (const text of ['EXIT 3\n', "1 SEND 'abc\n", '1 exit 5\n', 'x']) {
-    assert.throws(() => parseMachine(text, 'some.rc'), { code: 'EMALFORMED', message: /^some\.rc: line 1 is no state/ });
+    assert.throws(() => parseMachine(text, 'some.rc'), {
+      code: 'EMALFORMED',
+      message: /^some\.rc: line 1 is no state/,
+    });
   }
   for (const text of ['', '1 THROW\n', '1 GOTO 50\n', "1 IN 'x' 5\n"]) {
     await assert.rejects(play(text), { code: 'EMALFORMED' }, text);
@@ -57,7 +61,11 @@ test('any text is a machine or a named error, and no machine hangs', async () =>
   const line = fc.oneof(
     fc.string(),
     fc
-      .tuple(fc.nat(9), fc.constantFrom('IN', 'SEND', 'IF', 'SKIP', 'COPY', 'EXIT', 'RVATOI', 'THROW', 'SHIFT'), fc.nat(9))
+      .tuple(
+        fc.nat(9),
+        fc.constantFrom('IN', 'SEND', 'IF', 'SKIP', 'COPY', 'EXIT', 'RVATOI', 'THROW', 'SHIFT'),
+        fc.nat(9),
+      )
       .map(([n, word, to]) => `${n} ${word} 'x' ${to}`),
   );
   await fc.assert(

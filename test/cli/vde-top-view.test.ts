@@ -7,7 +7,15 @@ import { parseDrops, parsePorts } from '../../src/console/parse-ports.js';
 
 function sample(port: number, frames: number, bytes: number): PortSample {
   const none = { frames: 0, bytes: 0 };
-  return { port, active: true, vlan: 0, description: `end ${port}`, in: { frames, bytes }, out: none, drops: undefined };
+  return {
+    port,
+    active: true,
+    vlan: 0,
+    description: `end ${port}`,
+    in: { frames, bytes },
+    out: none,
+    drops: undefined,
+  };
 }
 
 test('rates are differences over time; new ports and counters that went back begin at 0', () => {
@@ -64,7 +72,11 @@ test('ports are what the console shows, with drops where it tells', () => {
     '  -- endpoint ID 0006 module unix prog   : demo: A',
     'Port 0007 untagged_vlan=4095 INACTIVE - NOT Unnamed Allocatable',
   ]);
-  const drops = parseDrops(['Port 0001', ' IN:  malformed 1 vlan 2 blocked 100 hairpin 9', ' OUT: full 5 oversize 1 runt 0 error 0']);
+  const drops = parseDrops([
+    'Port 0001',
+    ' IN:  malformed 1 vlan 2 blocked 100 hairpin 9',
+    ' OUT: full 5 oversize 1 runt 0 error 0',
+  ]);
   const [one, seven] = samples(ports, drops);
   assert.deepEqual([one.description, one.in.bytes, one.drops, one.vlan], ['demo: A', 274, 9, 5]);
   assert.deepEqual([seven.active, seven.in.bytes, seven.drops, seven.vlan], [false, 0, undefined, null]);

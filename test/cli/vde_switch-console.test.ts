@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test from 'node:test';
+import { openRawConsole } from '../console/raw-console.js';
 import { bin } from '../support/bin.js';
 import type { Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
-import { command, frame, type Make, plugStream, startSwitch } from '../support/network.js';
+import { command, frame, type Make, openEnd, plugStream, startSwitch } from '../support/network.js';
 import { requirePeer } from '../support/peers.js';
-import { run } from '../support/proc.js';
+import { run, start } from '../support/proc.js';
 import { pty } from '../support/pty.js';
 import { waitForSocket } from '../support/sockets.js';
 import { tmpDir } from '../support/tmp.js';
@@ -137,4 +138,20 @@ test('a hundred thousand bytes without an end of line neither hang nor kill the 
   process.stdin.write('x'.repeat(100_000));
   process.stdin.write('\nport/showinfo\n');
   await process.waitFor('Numports=32');
+});
+
+test('a reader of standard output that stalls does not stall the switch', async (t) => {
+  const path = join(tmpDir(t), 'mgmt');
+  const stalled = start(t, 'sh', ['-c', '"$0" -s "$1" -M "$1.mgmt" | sleep 1000', bin('vde_switch'), path]);
+  await waitForSocket(`${path}.mgmt`);
+  stalled.stdin.write('help\n'.repeat(3000));
+  const ends = [await openEnd(t, path), await openEnd(t, path)];
+  const session = await openRawConsole(t, `${path}.mgmt`);
+  for (let n = 0; n < 20; n++) {
+    assert.equal(await session.ask('port/create 9'), n === 0 ? '1000 Success\n' : '1017 File exists\n');
+    ends[0].send(frame({ tag: `frame ${n};` }));
+    await ends[1].receive(`frame ${n};`);
+  }
+  session.write('shutdown\n');
+  assert.equal(await session.end(), '9999 END OF SESSION');
 });

@@ -110,7 +110,7 @@ test('an answer is made as it is read, a little at a time, and others have their
     await new Promise((done) => setImmediate(done));
   }
   assert.equal(counted, 100_000);
-  // A slice is a fifth of a millisecond: there were many, whatever the machine.
+  // A slice is short: there were many, whatever the machine.
   assert.ok(turns > 20, `${turns} turns`);
   await new Promise((done) => setImmediate(done));
   assert.equal(transport.reading, true);

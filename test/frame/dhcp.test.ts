@@ -6,6 +6,7 @@ import {
   DhcpOption,
   dhcpType,
   optionAddresses,
+  optionRoutes,
   optionText,
   optionU32,
   parseDhcp,
@@ -95,4 +96,30 @@ test('random bytes are read or refused, never thrown at', () => {
       if (read) for (const value of read.options.values()) assert.ok(value.length <= bytes.length);
     }),
   );
+});
+
+test('classless routes are read as RFC 3442 writes them: as many octets as the prefix needs', () => {
+  const route = fc.record({ bits: u32, prefix: fc.nat(32), router: u32 }).map(({ bits, prefix, router }) => ({
+    destination: prefix === 0 ? 0 : Number((BigInt(bits) >> BigInt(32 - prefix)) << BigInt(32 - prefix)),
+    prefix,
+    router,
+  }));
+  fc.assert(
+    fc.property(fc.array(route, { minLength: 1, maxLength: 40 }), (routes) => {
+      const value = routes.flatMap(({ destination, prefix, router }) => [
+        prefix,
+        ...u32Option(destination).subarray(0, Math.ceil(prefix / 8)),
+        ...u32Option(router),
+      ]);
+      const bytes = writeDhcp({ ...EMPTY, options: new Map([[121, Uint8Array.from(value)]]) });
+      assert.deepEqual(optionRoutes(parseDhcp(bytes) as DhcpMessage), routes);
+    }),
+  );
+  fc.assert(
+    fc.property(octets(100), (value) => {
+      for (const { prefix } of optionRoutes({ ...EMPTY, options: new Map([[121, value]]) }) ?? [])
+        assert.ok(prefix <= 32);
+    }),
+  );
+  assert.equal(optionRoutes(EMPTY), undefined);
 });

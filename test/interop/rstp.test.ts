@@ -4,20 +4,19 @@
  */
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import { describe, test } from 'node:test';
-import { leakCheck } from '../support/leaks.js';
-import { type Namespace, namespace } from '../support/namespace.js';
+import { after, describe, test } from 'node:test';
 import { bin } from '../support/bin.js';
 import type { Owner } from '../support/cleanup.js';
+import { leakCheck } from '../support/leaks.js';
+import { type Namespace, namespace } from '../support/namespace.js';
 import {
   eventually,
   frame,
   openEnd,
   type ReceivingEnd,
-  startSwitch,
   type SwitchProcess,
+  startSwitch,
   tagOf,
 } from '../support/network.js';
 import { need, requireTun, requireUserNamespaces, type Skippable } from '../support/peers.js';
@@ -59,7 +58,11 @@ async function ring(t: Owner, priority: number): Promise<Ring> {
     await space.ip('link', 'set', tap, 'master', 'br0');
     taps.push(space.start(t, bin('vde_plug'), [`tap://${tap}`, `vde://${one.dir}`]));
   }
-  const cable = start(t, bin('vde_plug'), switches.map(({ dir }) => `vde://${dir}`));
+  const cable = start(
+    t,
+    bin('vde_plug'),
+    switches.map(({ dir }) => `vde://${dir}`),
+  );
   const stations = [await openEnd(t, switches[0].dir), await openEnd(t, switches[1].dir)];
   return { space, switches, cable, stations, taps };
 }
@@ -70,8 +73,75 @@ async function show({ process }: SwitchProcess, command: string): Promise<string
   return block;
 }
 
-/** The states that the kernel's ports are in: 0 disabled, 1 listening, 2 learning, 3 forwarding, 4 blocking. */
+/** The states that the kernel's ports are in, separated by commas. */
 async function bridgeStates(space: Namespace): Promise<string> {
-  const { stdout } = await space.exec('cat', ['/sys/class/net/t0/brport/state', '/sys/class/net/t1/brport/state']);
-  return stdout.replaceAll('\n', '');
+  const text = await space.ip('-details', '-oneline', 'link', 'show', 'master', 'br0');
+  return [...text.matchAll(/bridge_slave state (\w+)/g)].map(([, state]) => state).join();
 }
+
+/** Waits until each station has heard the other, then that a frame of each arrives exactly once. */
+async function assertOnce([a, b]: ReceivingEnd[], round: string): Promise<void> {
+  let tries = 0;
+  await eventually(
+    'frames in both directions',
+    async () => {
+      const tag = `${round} try ${tries++} `;
+      a.send(frame({ tag: `${tag}a`, source: 1 }));
+      b.send(frame({ tag: `${tag}b`, source: 2 }));
+      const heard = await Promise.allSettled([b.receive(`${tag}a`, 200), a.receive(`${tag}b`, 200)]);
+      return heard.every(({ status }) => status === 'fulfilled');
+    },
+    60_000,
+  );
+  for (let i = 0; i < 5; i++) {
+    a.send(frame({ tag: `${round} once a${i}`, source: 1 }));
+    b.send(frame({ tag: `${round} once b${i}`, source: 2 }));
+  }
+  await Promise.all([b.receive(`${round} once a4`), a.receive(`${round} once b4`)]);
+  for (const end of [a, b]) {
+    const tags = end.received.map(tagOf).filter((tag) => tag.startsWith(`${round} once`));
+    assert.equal(tags.length, 5, tags.join());
+  }
+}
+
+describe('a ring of two switches and a Linux bridge', { concurrency: true }, () => {
+  leakCheck({ after });
+  test('the bridge is root: our ports toward it forward, the cable between ours does not', async (t) => {
+    if (!requireBridge(t)) return;
+    const { space, switches, cable, stations, taps } = await ring(t, 0x1000);
+    await eventually(
+      'the bridge forwards',
+      async () => (await bridgeStates(space)) === 'forwarding,forwarding',
+      60_000,
+    );
+    await eventually('both have it for the root', async () => {
+      const tables = await Promise.all(switches.map((one) => show(one, 'rstp/print')));
+      const roots = tables.filter((text) => /role=Root status=Forwarding .* protocol=stp designated=10:00:/.test(text));
+      const blocked = tables.filter((text) => /role=Alternate status=Discarding/.test(text));
+      return roots.length === 2 && blocked.length === 1;
+    });
+    await assertOnce(stations, 'ring');
+    // The way by the bridge ends: the cable takes over.
+    await taps[1].end();
+    await assertOnce(stations, 'tap cut');
+    await cable.end();
+    await taps[0].end();
+  });
+
+  test('a switch of ours is root: the bridge discards one port, and takes it when the other way is cut', async (t) => {
+    if (!requireBridge(t)) return;
+    const { space, cable, stations } = await ring(t, 0xf000);
+    await eventually('one port discards', async () => {
+      const states = (await bridgeStates(space)).split(',');
+      return states.filter((state) => state === 'blocking').length === 1 && !states.includes('disabled');
+    });
+    await assertOnce(stations, 'ring');
+    await cable.end();
+    await eventually(
+      'the bridge forwards',
+      async () => (await bridgeStates(space)) === 'forwarding,forwarding',
+      60_000,
+    );
+    await assertOnce(stations, 'cable cut');
+  });
+});

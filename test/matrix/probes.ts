@@ -2,8 +2,8 @@
 
 import { writeArp } from '../../src/frame/arp.js';
 import { EtherType, writeEthernet } from '../../src/frame/ethernet.js';
-import { IpProtocol, parseIpv4Address, writeIpv4 } from '../../src/frame/ipv4.js';
-import { parseIpv6Address, writeIpv6 } from '../../src/frame/ipv6.js';
+import { IPV4_HEADER, IpProtocol, parseIpv4Address, writeIpv4 } from '../../src/frame/ipv4.js';
+import { IPV6_HEADER, parseIpv6Address, writeIpv6 } from '../../src/frame/ipv6.js';
 import { broadcastMac } from '../../src/frame/mac.js';
 import { UDP_HEADER, writeUdp } from '../../src/frame/udp.js';
 
@@ -17,8 +17,7 @@ export interface Probe {
   frame: Buffer;
 }
 
-const IPV4_UDP = 20 + UDP_HEADER;
-const UDP = { srcPort: 2000, dstPort: 2001 };
+const PORTS = { srcPort: 2000, dstPort: 2001 };
 
 /** What station `from` (1 or 2) says to the other. */
 export function probes(from: 1 | 2): Probe[] {
@@ -32,32 +31,37 @@ export function probes(from: 1 | 2): Probe[] {
   ];
 }
 
-/** The address of a station. */
-export const mac = (station: number): Uint8Array => Uint8Array.of(2, 0, 0, 0, 0, station);
+const mac = (station: number): Uint8Array => Uint8Array.of(2, 0, 0, 0, 0, station);
 
 const address4 = (station: number): number => parseIpv4Address(`10.0.0.${station}`) as number;
 const address6 = (station: number): Uint8Array => parseIpv6Address(`fd00::${station}`) as Uint8Array;
 
 function arp(from: number, to: number): Buffer {
-  const request = { senderMac: mac(from), senderIp: address4(from), targetMac: new Uint8Array(6) };
-  const payload = writeArp({ operation: 'request', ...request, targetIp: address4(to) });
-  const frame = writeEthernet({ dst: broadcastMac(), src: mac(from), etherType: EtherType.arp, payload });
+  const sender = { senderMac: mac(from), senderIp: address4(from) };
+  const target = { targetMac: new Uint8Array(6), targetIp: address4(to) };
+  const payload = writeArp({ operation: 'request', ...sender, ...target });
+  const frame = writeEthernet({ dst: broadcastMac(), src: mac(from), type: EtherType.arp, payload });
   // The shortest frame that a cable of copper carries.
   return Buffer.concat([frame], 60);
 }
 
 function ipv4(from: number, to: number, size: number): Buffer {
   const [src, dst] = [address4(from), address4(to)];
-  const payload = writeUdp({ ...UDP, payload: filled(size - IPV4_UDP) }, { src, dst });
-  const packet = writeIpv4({ src, dst, protocol: IpProtocol.udp, ttl: 64, payload });
-  return Buffer.from(writeEthernet({ dst: mac(to), src: mac(from), etherType: EtherType.ipv4, payload: packet }));
+  const payload = writeUdp({ ...PORTS, payload: filled(size - IPV4_HEADER - UDP_HEADER) }, { src, dst });
+  const common = { dscp: 0, ecn: 0, identification: 1, dontFragment: true, moreFragments: false, fragmentOffset: 0 };
+  const packet = { ...common, ttl: 64, protocol: IpProtocol.udp, src, dst, options: new Uint8Array(0), payload };
+  return between(from, to, EtherType.ipv4, writeIpv4(packet));
 }
 
 function ipv6(from: number, to: number, size: number): Buffer {
   const [src, dst] = [address6(from), address6(to)];
-  const payload = writeUdp({ ...UDP, payload: filled(size) }, { src, dst });
-  const packet = writeIpv6({ src, dst, nextHeader: IpProtocol.udp, hopLimit: 64, payload });
-  return Buffer.from(writeEthernet({ dst: mac(to), src: mac(from), etherType: EtherType.ipv6, payload: packet }));
+  const payload = writeUdp({ ...PORTS, payload: filled(size - IPV6_HEADER - UDP_HEADER) }, { src, dst });
+  const packet = { trafficClass: 0, flowLabel: 0, hopLimit: 64, src, dst, nextHeader: IpProtocol.udp, payload };
+  return between(from, to, EtherType.ipv6, writeIpv6(packet));
+}
+
+function between(from: number, to: number, type: number, payload: Uint8Array): Buffer {
+  return Buffer.from(writeEthernet({ dst: mac(to), src: mac(from), type, payload }));
 }
 
 function filled(size: number): Uint8Array {

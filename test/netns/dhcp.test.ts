@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { parseArp, writeArp } from '../../src/frame/arp.js';
 import {
   type DhcpMessage,
   DhcpOption,
@@ -15,11 +16,16 @@ import {
 } from '../../src/frame/dhcp.js';
 import { parseEthernet, writeEthernet } from '../../src/frame/ethernet.js';
 import { parseIpv4, writeIpv4 } from '../../src/frame/ipv4.js';
+import { formatMac } from '../../src/frame/mac.js';
 import { parseUdp, writeUdp } from '../../src/frame/udp.js';
-import { DhcpClient, type Lease } from '../../src/netns/dhcp.js';
+import { DhcpClient, type Hearing } from '../../src/netns/dhcp.js';
+import { type Lease, leaseBatch } from '../../src/netns/dhcp-lease.js';
 
 const MAC = Uint8Array.of(2, 0, 0, 0, 0, 1);
 const SERVER_MAC = Uint8Array.of(2, 0, 0, 0, 0, 0xfe);
+const OTHER_MAC = Uint8Array.of(2, 0, 0, 0, 0, 0x77);
+/** Three probes 150 ms apart (the middle of the range), and 200 ms for an answer to the last. */
+const PROBING_MS = 500;
 const SERVER = 0x0a000001;
 const ADDRESS = 0x0a000032;
 const EVERYBODY = Uint8Array.of(255, 255, 255, 255, 255, 255);
@@ -33,41 +39,48 @@ interface Sent {
 
 class Bench {
   time = 0;
-  listening = false;
+  hearing: Hearing = 'nothing';
   readonly sent: Sent[] = [];
   readonly bound: { lease: Lease; changed: boolean }[] = [];
   readonly expired: Lease[] = [];
+  readonly declined: [number, string][] = [];
+  /** Sender's and target's address of each ARP request, and when. */
+  readonly asked: { at: number; sender: number; target: number }[] = [];
   /** Options that the server answers a request of that type with; undefined: silence. */
   answer: (sent: Sent) => [number, Map<number, Uint8Array>] | undefined = () => undefined;
   readonly client: DhcpClient;
-  #timer: { at: number; call: () => void } | undefined;
+  readonly #timers = new Set<{ at: number; call: () => void }>();
 
   constructor() {
     this.client = new DhcpClient(MAC, {
       now: () => this.time,
       after: (ms, call) => {
         const timer = { at: this.time + ms, call };
-        this.#timer = timer;
-        return () => {
-          if (this.#timer === timer) this.#timer = undefined;
-        };
+        this.#timers.add(timer);
+        return () => void this.#timers.delete(timer);
       },
       random: () => 0.5,
       send: (frame) => this.#take(frame),
-      listen: (on) => {
-        this.listening = on;
+      listen: (to) => {
+        this.hearing = to;
       },
       bound: (lease, changed) => void this.bound.push({ lease, changed }),
       expired: (lease) => void this.expired.push(lease),
+      declined: ({ address }, other) => void this.declined.push([address, formatMac(other)]),
     });
   }
 
   #take(frame: Uint8Array): void {
     const ethernet = parseEthernet(frame);
+    const arp = ethernet && parseArp(ethernet.payload);
+    if (ethernet?.type === 0x0806 && arp) {
+      this.asked.push({ at: this.time, sender: arp.senderIp, target: arp.targetIp });
+      return;
+    }
     const ip = ethernet && parseIpv4(ethernet.payload);
     const udp = ip && parseUdp(ip.payload, ip);
     const message = udp && parseDhcp(udp.payload);
-    assert.ok(ethernet && message && this.listening);
+    assert.ok(ethernet && message);
     const sent = { at: this.time, type: dhcpType(message), to: Buffer.from(ethernet.dst).toString('hex'), message };
     this.sent.push(sent);
     const answer = this.answer(sent);
@@ -94,13 +107,26 @@ class Bench {
   /** Lets time pass. */
   pass(ms: number): void {
     const end = this.time + ms;
-    while (this.#timer && this.#timer.at <= end) {
-      const { at, call } = this.#timer;
-      this.#timer = undefined;
-      this.time = at;
-      call();
+    for (;;) {
+      const [next] = [...this.#timers].sort((a, b) => a.at - b.at);
+      if (next === undefined || next.at > end) break;
+      this.#timers.delete(next);
+      this.time = next.at;
+      next.call();
     }
     this.time = end;
+  }
+
+  /** Looks for a server and lets the probe of what it grants pass. */
+  start(): void {
+    this.client.start();
+    this.pass(PROBING_MS);
+  }
+
+  /** An ARP packet of somebody else's. */
+  arp(operation: 'request' | 'reply', senderIp: number, targetIp: number, mac = OTHER_MAC): void {
+    const payload = writeArp({ operation, senderMac: mac, senderIp, targetMac: new Uint8Array(6), targetIp });
+    this.client.receive(writeEthernet({ dst: EVERYBODY, src: mac, type: 0x0806, payload }));
   }
 }
 
@@ -121,7 +147,7 @@ function generous({ type }: Sent): [number, Map<number, Uint8Array>] {
 test('a lease is discovered, requested by name and put to use; then nothing is listened to', () => {
   const bench = new Bench();
   bench.answer = generous;
-  bench.client.start();
+  bench.start();
   assert.deepEqual(
     bench.sent.map(({ type, to }) => [type, to]),
     [
@@ -135,8 +161,9 @@ test('a lease is discovered, requested by name and put to use; then nothing is l
   assert.equal(optionU32(request, DhcpOption.serverId), SERVER);
   const [{ lease, changed }] = bench.bound;
   assert.equal(changed, true);
-  assert.deepEqual([lease.address, lease.prefix, lease.routers, lease.duration], [ADDRESS, 24, [SERVER], HOUR]);
-  assert.equal(bench.listening, false);
+  assert.deepEqual([lease.address, lease.prefix, lease.duration], [ADDRESS, 24, HOUR]);
+  assert.deepEqual(lease.routes, [{ destination: 0, prefix: 0, router: SERVER }]);
+  assert.equal(bench.hearing, 'nothing');
 });
 
 test('a silent network is asked ever more slowly, for ever', () => {
@@ -150,7 +177,7 @@ test('a silent network is asked ever more slowly, for ever', () => {
 test('at half of its time the lease is renewed with the server alone, which changes nothing', () => {
   const bench = new Bench();
   bench.answer = generous;
-  bench.client.start();
+  bench.start();
   bench.pass((HOUR / 2) * 1000);
   const renewal = bench.sent[2];
   assert.equal(renewal.type, DhcpType.request);
@@ -164,9 +191,9 @@ test('at half of its time the lease is renewed with the server alone, which chan
 test('a server that has gone is asked until 7/8 of the time, then everybody, then the address is given up', () => {
   const bench = new Bench();
   bench.answer = generous;
-  bench.client.start();
+  bench.start();
   bench.answer = () => undefined;
-  bench.pass(HOUR * 0.875 * 1000 - 1);
+  bench.pass(HOUR * 0.875 * 1000 - 1 - PROBING_MS);
   assert.equal(bench.client.state, 'renewing');
   bench.pass(2);
   assert.equal(bench.client.state, 'rebinding');
@@ -182,7 +209,7 @@ test('a server that has gone is asked until 7/8 of the time, then everybody, the
 test('a refusal at renewal gives the address up and starts again', () => {
   const bench = new Bench();
   bench.answer = generous;
-  bench.client.start();
+  bench.start();
   bench.answer = ({ type }) => (type === DhcpType.request ? [DhcpType.nak, new Map()] : undefined);
   bench.pass((HOUR / 2) * 1000);
   assert.equal(bench.expired.length, 1);
@@ -219,13 +246,142 @@ test('answers to others, from other ports, with other numbers or impossible addr
   assert.equal(bench.client.state, 'requesting');
 });
 
+test('before its first use an address is probed for three times, with no sender, and then announced twice', () => {
+  const bench = new Bench();
+  bench.answer = generous;
+  bench.client.start();
+  assert.deepEqual([bench.client.state, bench.hearing, bench.bound], ['probing', 'arp', []]);
+  bench.pass(10_000);
+  assert.deepEqual(bench.asked, [
+    ...[0, 150, 300].map((at) => ({ at, sender: 0, target: ADDRESS })),
+    ...[500, 2500].map((at) => ({ at, sender: ADDRESS, target: ADDRESS })),
+  ]);
+  assert.equal(bench.bound.length, 1);
+  bench.pass((HOUR / 2) * 1000);
+  assert.equal(bench.asked.length, 5, 'what is renewed is not probed for again');
+});
+
+const others: [string, (bench: Bench) => void][] = [
+  ['answers', (bench) => bench.arp('reply', ADDRESS, 0)],
+  ['asks for a third one', (bench) => bench.arp('request', ADDRESS, SERVER)],
+  ['probes for it at the same time', (bench) => bench.arp('request', 0, ADDRESS)],
+];
+for (const [how, act] of others) {
+  test(`an address whose owner ${how} is declined, and another asked for ten seconds later`, () => {
+    const bench = new Bench();
+    bench.answer = generous;
+    bench.client.start();
+    bench.pass(200);
+    act(bench);
+    assert.deepEqual(bench.declined, [[ADDRESS, formatMac(OTHER_MAC)]]);
+    assert.deepEqual(bench.bound, []);
+    const decline = bench.sent[2];
+    assert.deepEqual([decline.type, decline.to], [DhcpType.decline, 'ffffffffffff']);
+    const { message } = decline;
+    assert.deepEqual([message.broadcast, message.clientAddress, message.secs], [false, 0, 0]);
+    assert.equal(optionU32(message, DhcpOption.requestedAddress), ADDRESS);
+    assert.equal(optionU32(message, DhcpOption.serverId), SERVER);
+    for (const forbidden of [DhcpOption.parameterList, DhcpOption.maxSize, DhcpOption.leaseTime]) {
+      assert.equal(message.options.has(forbidden), false);
+    }
+    bench.pass(9999);
+    assert.deepEqual([bench.sent.length, bench.hearing, bench.asked.length], [3, 'nothing', 2]);
+    bench.pass(1 + PROBING_MS);
+    assert.equal(bench.bound.length, 1);
+  });
+}
+
+test('ARP of its own, about other addresses, or that asks who has it for a third one, declines nothing', () => {
+  const bench = new Bench();
+  bench.answer = generous;
+  bench.client.start();
+  bench.arp('request', 0, ADDRESS, MAC);
+  bench.arp('reply', SERVER, ADDRESS);
+  bench.arp('request', SERVER, ADDRESS);
+  bench.pass(PROBING_MS);
+  assert.deepEqual([bench.declined, bench.bound.length], [[], 1]);
+});
+
+test('a lease is given back to its server alone; without one nothing is sent', () => {
+  const bench = new Bench();
+  bench.answer = generous;
+  bench.start();
+  bench.client.release();
+  const release = bench.sent[2];
+  assert.deepEqual([release.type, release.to], [DhcpType.release, Buffer.from(SERVER_MAC).toString('hex')]);
+  assert.deepEqual([release.message.clientAddress, release.message.broadcast], [ADDRESS, false]);
+  assert.equal(optionU32(release.message, DhcpOption.serverId), SERVER);
+  assert.equal(release.message.options.has(DhcpOption.requestedAddress), false);
+  bench.client.release();
+  bench.pass(10 * HOUR * 1000);
+  assert.equal(bench.sent.length, 3);
+  const early = new Bench();
+  early.client.start();
+  early.client.release();
+  assert.deepEqual([early.sent.length, early.hearing], [1, 'nothing']);
+});
+
+/** What a lease with these options makes `ip` do, without the line about the address. */
+function routesBy(options: [number, Uint8Array][]): string[] {
+  const bench = new Bench();
+  bench.answer = ({ type }) => [type === DhcpType.discover ? DhcpType.offer : DhcpType.ack, granted(options)];
+  bench.start();
+  return leaseBatch('vde0', bench.bound[0].lease, true).slice(2);
+}
+
+test('classless routes take the place of the routers, whatever they say', () => {
+  const wanted = new Bench();
+  wanted.client.start();
+  const list = [...(wanted.sent[0].message.options.get(DhcpOption.parameterList) ?? [])];
+  assert.ok(list.includes(121) && list.indexOf(121) < list.indexOf(3), 'asked for, and before the routers');
+
+  assert.deepEqual(routesBy([]), ['route replace 0.0.0.0/0 via 10.0.0.1 dev vde0 onlink proto 16']);
+  const far = Uint8Array.of(17, 10, 1, 0xff, 10, 0, 0, 2, 32, 192, 0, 2, 1, 0, 0, 0, 0);
+  assert.deepEqual(routesBy([[121, far]]), [
+    'route replace 192.0.2.1/32 dev vde0 scope link proto 16',
+    'route replace 10.1.128.0/17 via 10.0.0.2 dev vde0 onlink proto 16',
+  ]);
+  assert.deepEqual(routesBy([[121, Uint8Array.of(0, 10, 0, 0, 0x32)]]), [
+    'route replace 0.0.0.0/0 dev vde0 scope link proto 16',
+  ]);
+  assert.deepEqual(routesBy([[121, Uint8Array.of(0, 127, 0, 0, 1)]]), []);
+});
+
+for (const [what, bytes] of [
+  ['of more than 32 bits', [33, 10, 0, 0, 0, 0, 10, 0, 0, 2]],
+  ['that is cut off', [24, 10, 1, 1, 10, 0, 0]],
+  ['of no bytes', []],
+] as const) {
+  test(`a classless route ${what} is not believed: the routers count`, () => {
+    assert.deepEqual(routesBy([[121, Uint8Array.from(bytes)]]), [
+      'route replace 0.0.0.0/0 via 10.0.0.1 dev vde0 onlink proto 16',
+    ]);
+  });
+}
+
+test('a lease for ever has no end for the kernel either, and an MTU that no tap can have is passed over', () => {
+  const batch = (mtu: number) => {
+    const bench = new Bench();
+    const options: [number, Uint8Array][] = [
+      [DhcpOption.leaseTime, u32Option(0xffffffff)],
+      [DhcpOption.interfaceMtu, Uint8Array.of(mtu >> 8, mtu & 0xff)],
+    ];
+    bench.answer = ({ type }) => [type === DhcpType.discover ? DhcpType.offer : DhcpType.ack, granted(options)];
+    bench.start();
+    return leaseBatch('vde0', bench.bound[0].lease, true);
+  };
+  const address = 'address replace 10.0.0.50/24 broadcast + dev vde0';
+  assert.deepEqual(batch(1400).slice(0, 2), ['link set dev vde0 mtu 1400', address]);
+  for (const mtu of [0, 68, 65_535]) assert.equal(batch(mtu)[0], address);
+});
+
 test('no frame makes the client throw, in any state', () => {
   fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 600 }), fc.nat(3), (bytes, steps) => {
+    fc.property(fc.uint8Array({ maxLength: 600 }), fc.nat(4), (bytes, steps) => {
       const bench = new Bench();
       if (steps > 1) bench.answer = generous;
       bench.client.start();
-      bench.pass(steps * 1_000_000);
+      if (steps !== 2) bench.pass(steps * 1_000_000);
       bench.client.receive(bytes);
     }),
   );

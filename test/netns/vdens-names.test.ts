@@ -96,3 +96,32 @@ test('a directory of names that others may write is refused', async (t) => {
   assert.equal(code, 1);
   assert.match(stderr, /^vdens: .*: not a directory of yours alone/);
 });
+
+/** Makes Node believe that its C library lacks a function. */
+const lacking = (name: string): string => {
+  const hook = `export async function load(url, context, next) {
+    const result = await next(url, context);
+    if (!url.endsWith('/sys/ffi.js')) return result;
+    const head = 'export function hasNative(prototype) {';
+    const source = String(result.source).replace(head, head + ' if (prototype.includes("${name}(")) return false;');
+    return { ...result, source };
+  }`;
+  const module = (source: string) => `data:text/javascript,${encodeURIComponent(source)}`;
+  return `--import ${module(`import { register } from 'node:module'; register(${JSON.stringify(module(hook))});`)}`;
+};
+
+test('--enter says in one line that a C library without makecontext, such as musl, will not do', async (t) => {
+  if (!requireVdens(t)) return;
+  const env = { XDG_RUNTIME_DIR: tmpDir(t) };
+  const first = startVdens(t, 'ours', ['--name', 'a', 'null://', ...LIVE], { env });
+  await first.waitFor('net:');
+  const { code, stdout, stderr } = await vdens('ours', ['--enter', 'a', 'true'], {
+    env: { ...env, NODE_OPTIONS: lacking('makecontext') },
+  });
+  assert.deepEqual([code, stdout], [1, '']);
+  assert.match(
+    stderr,
+    /^vdens: --enter a: [^\n]*no makecontext\(3\)[^\n]* \(use a Node\.js built for glibc[^\n]*\)\n$/,
+  );
+  assert.equal((await vdens('ours', ['--enter', 'a', 'true'], { env })).code, 0);
+});

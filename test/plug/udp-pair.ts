@@ -1,18 +1,17 @@
 /** UDP ports for tests, and two ends of `udp://` that name each other. */
 
-import type { TestContext } from 'node:test';
 import type { Plug } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
 import type { Descriptor } from '../../src/sys/descriptor.js';
 import { bindInet, connectInet, type InetAddress, localAddress, udpSocket } from '../../src/sys/inet.js';
 import { Memory } from '../../src/sys/memory.js';
 import { AF_INET, AF_INET6, tryReceive, trySend } from '../../src/sys/socket.js';
-import { cleanup } from '../support/cleanup.js';
+import { cleanup, type Owner } from '../support/cleanup.js';
 
 const memory = new Memory(70_000);
 
 /** A bound UDP socket of the kernel's choice of port. */
-export function boundSocket(t: TestContext, address = '127.0.0.1', port = 0): { socket: Descriptor; port: number } {
+export function boundSocket(t: Owner, address = '127.0.0.1', port = 0): { socket: Descriptor; port: number } {
   const socket = udpSocket(address.includes(':') ? AF_INET6 : AF_INET, 'test');
   cleanup(t, () => socket.close());
   bindInet(socket, { address, port });
@@ -20,14 +19,14 @@ export function boundSocket(t: TestContext, address = '127.0.0.1', port = 0): { 
 }
 
 /** Ports that were free a moment ago, all different. */
-export function freePorts(t: TestContext, count: number, address = '127.0.0.1'): number[] {
+export function freePorts(t: Owner, count: number, address = '127.0.0.1'): number[] {
   const sockets = Array.from({ length: count }, () => boundSocket(t, address));
   for (const { socket } of sockets) socket.close();
   return sockets.map(({ port }) => port);
 }
 
 /** Two ends of ours on this machine. */
-export async function openUdpPair(t: TestContext, address = '127.0.0.1'): Promise<{ a: Plug; b: Plug }> {
+export async function openUdpPair(t: Owner, address = '127.0.0.1'): Promise<{ a: Plug; b: Plug }> {
   const [here, there] = freePorts(t, 2, address);
   const a = await openPlug(`udp://${address}:${here}->${address}:${there}`);
   const b = await openPlug(`udp://${address}:${there}->${address}:${here}`);
@@ -39,7 +38,7 @@ export class RawEnd {
   constructor(readonly socket: Descriptor) {}
 
   /** An end that a plug of ours can be opened for. */
-  static connected(t: TestContext, port: number, to: number): RawEnd {
+  static connected(t: Owner, port: number, to: number): RawEnd {
     const { socket } = boundSocket(t, '127.0.0.1', port);
     connectInet(socket, { address: '127.0.0.1', port: to });
     return new RawEnd(socket);

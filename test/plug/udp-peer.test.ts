@@ -5,10 +5,13 @@ import { type TestContext, test } from 'node:test';
 import { setImmediate as immediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { ALL_VIEWS, Burst } from '../../src/frame/burst.js';
+import { adopt } from '../../src/plug/adoption.js';
 import type { Plug } from '../../src/plug/plug.js';
 import { totalDrops } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
-import { connectInet } from '../../src/sys/inet.js';
+import type { VdeError } from '../../src/sys/errors.js';
+import { native } from '../../src/sys/ffi.js';
+import { connectInet, type InetAddress, localAddress } from '../../src/sys/inet.js';
 import { loop } from '../../src/sys/loop.js';
 import { hex } from '../frame/arbitraries.js';
 import { ACK, noise, type Packet, segments, writeSuperFrame } from '../frame/super-frames.js';
@@ -18,6 +21,8 @@ import { Collector, frame, sendAll } from './frames.js';
 import { boundSocket, freePorts, openUdpPair, RawEnd } from './udp-pair.js';
 
 loop();
+
+const shutdown = native<(fd: number, how: number) => number>('int shutdown(int fd, int how)');
 
 /** Longest datagram that is no frame. */
 const HELLO = 13;
@@ -223,6 +228,25 @@ for (const reading of [true, false]) {
     await new Promise((done) => setTimeout(done, 400));
     const { user, system } = process.cpuUsage(before);
     assert.ok(user + system < 250_000, `${(user + system) / 1000} ms of 400`);
+  });
+}
+
+for (const [what, how] of [
+  ['reading', 0],
+  ['both ways', 2],
+] as const) {
+  test(`a socket that who gave it shuts down for ${what} is given up, and not watched for ever`, async (t) => {
+    leakCheck(t);
+    const { socket } = boundSocket(t);
+    connectInet(socket, localAddress(socket.fd) as InetAddress);
+    const plug = adopt(socket.duplicate(), 'given') as Plug;
+    cleanup(t, () => plug.close());
+    plug.sink = () => {};
+    const lost = new Promise<VdeError | undefined>((done) => {
+      plug.onLost = done;
+    });
+    shutdown(socket.fd, how);
+    assert.match((await lost)?.message ?? '', /^given: its socket has been shut down/);
   });
 }
 

@@ -1,5 +1,6 @@
 /** A switch with a control socket in the process of the test. */
 
+import { chmodSync } from 'node:fs';
 import { join } from 'node:path';
 import { ControlServer } from '../../src/switch/control.js';
 import { ControlDirectory } from '../../src/switch/directory.js';
@@ -20,12 +21,20 @@ export interface Served {
   clients(count: number): Promise<void>;
 }
 
+export interface ServeOptions {
+  ports?: number;
+  handshakeMs?: number;
+  /** Whether every user may connect. */
+  everybody?: boolean;
+}
+
 /** A switch with a control socket, in this process. Nothing may be left of it, or in it. */
-export function serve(t: Owner, options: { ports?: number; handshakeMs?: number } = {}): Served {
+export function serve(t: Owner, options: ServeOptions = {}): Served {
   loop();
   const dir = join(tmpDir(t), 'sw');
   leakCheck(t, join(dir, '..'));
-  const directory = ControlDirectory.open(dir);
+  const directory = ControlDirectory.open(dir, options.everybody ? { mode: 0o666, directoryMode: 0o777 } : undefined);
+  if (options.everybody) chmodSync(join(dir, '..'), 0o755);
   const sw = new Switch({ ports: options.ports, now: () => 0, random: Math.random });
   const lines: string[] = [];
   const listeners = new Set<() => void>();
