@@ -10,6 +10,13 @@ export const HELP = {
   help: 'print this help and exit',
 } as const satisfies OptionSpec;
 
+export const VERSION = {
+  name: 'version',
+  long: ['version'],
+  arg: 'none',
+  help: 'print the version and exit',
+} as const satisfies OptionSpec;
+
 export const DAEMON = {
   name: 'daemon',
   short: 'd',

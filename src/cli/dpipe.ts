@@ -9,14 +9,15 @@ import { writeSync } from 'node:fs';
 import { VdeError } from '../sys/errors.js';
 import { closeInheritedOnExec, getpgrp, setpgid } from '../sys/process.js';
 import { onSignals, runCommand } from './command.js';
-import { DAEMON, HELP, PIDFILE } from './common-options.js';
+import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { parseChain } from './dpipe-chain.js';
 import { Chain, EXIT_NOT_EXECUTED, removeAfterEnd, StageFailure } from './dpipe-run.js';
-import { type OptionSpec, parseOptions, renderHelp } from './getopt.js';
+import { type OptionSpec, parseOptions } from './getopt.js';
+import { type CommandPage, helpText, printVersion } from './page.js';
 import { type Pidfile, writePidfile } from './pidfile.js';
 
-type OptionName = 'pidfile' | 'pgrpfile' | 'daemon' | 'nowrapproc' | 'nowrapnoclean' | 'help';
+type OptionName = 'pidfile' | 'pgrpfile' | 'daemon' | 'nowrapproc' | 'nowrapnoclean' | 'help' | 'version';
 
 /** dpipe's options. */
 export const options: readonly OptionSpec<OptionName>[] = [
@@ -45,6 +46,7 @@ export const options: readonly OptionSpec<OptionName>[] = [
     help: 'as -n, and the files of -p and -P are left behind at the end',
   },
   HELP,
+  VERSION,
 ];
 
 /** Statuses above this are 128 + the signal that killed a command. */
@@ -67,6 +69,11 @@ Every argument that starts with = is a connector; write \\= for one that is not.
 
 `;
 
+export const page: CommandPage = {
+  ...{ name: 'dpipe', summary: 'a pipe of commands, in both directions', usage: USAGE, options },
+  operands: 'command',
+};
+
 /** The launcher's entry point. */
 export function main(): void {
   void runCommand('dpipe', dpipe);
@@ -77,9 +84,10 @@ async function dpipe(args: string[]): Promise<number> {
   const has = (...names: OptionName[]): boolean => given.some(({ option }) => names.includes(option.name));
   const value = (name: OptionName): string | undefined => given.findLast(({ option }) => option.name === name)?.value;
   if (has('help')) {
-    writeSync(1, USAGE + renderHelp(options));
+    writeSync(1, helpText(page));
     return 0;
   }
+  if (has('version')) return printVersion(page);
   const stages = parseChain(operands);
   const daemon = await daemonize(has('daemon'));
   leadGroup();

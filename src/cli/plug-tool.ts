@@ -12,9 +12,10 @@ import { StreamPlug } from '../plug/stream.js';
 import { registerSwitchSchemes } from '../switch/schemes.js';
 import { VdeError } from '../sys/errors.js';
 import { complain, onSignals, runCommand } from './command.js';
-import { DAEMON, HELP, PIDFILE } from './common-options.js';
+import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
-import { type OptionSpec, parseOptions, renderHelp, usageError } from './getopt.js';
+import { type OptionSpec, parseOptions, usageError } from './getopt.js';
+import { type CommandPage, helpText, printVersion } from './page.js';
 import { type Pidfile, writePidfile } from './pidfile.js';
 import { complainIfDeleted, octalMode, portNumber, warnWhenDown } from './vde_plug.js';
 
@@ -22,7 +23,7 @@ const EXIT_USAGE = 255;
 /** How long what has been read may take to go out after the other end has left, in ms. */
 const DRAIN_MS = 2000;
 
-type OptionName = 'port' | 'group' | 'mode' | 'sock' | 'daemon' | 'pidfile' | 'help';
+type OptionName = 'port' | 'group' | 'mode' | 'sock' | 'daemon' | 'pidfile' | 'help' | 'version';
 
 /** The options of both commands. */
 export const options: readonly OptionSpec<OptionName>[] = [
@@ -47,6 +48,7 @@ export const options: readonly OptionSpec<OptionName>[] = [
   DAEMON,
   { ...PIDFILE, short: 'P' },
   HELP,
+  VERSION,
 ];
 
 /** One of the two commands. */
@@ -62,6 +64,13 @@ export interface PlugTool {
   streams: boolean;
 }
 
+/** What a tool says about itself. */
+export function toolPage({ name, operand, text }: PlugTool): CommandPage {
+  const usage = `Usage: ${name} [OPTION]... ${operand}\n\n${text}\n\n`;
+  const summary = text.replace(/^J/, 'j').replace(/\.$/, '');
+  return { name, summary, usage, options, operands: 'interface', longOnly: true };
+}
+
 /** The launchers' entry point. */
 export function runPlugTool(tool: PlugTool): void {
   registerSwitchSchemes();
@@ -73,9 +82,10 @@ async function plugTool(tool: PlugTool, args: string[]): Promise<number> {
   const value = (name: OptionName) => line.options.findLast(({ option }) => option.name === name)?.value;
   const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
   if (has('help')) {
-    writeSync(2, `Usage: ${tool.name} [OPTION]... ${tool.operand}\n\n${tool.text}\n\n${renderHelp(options)}`);
+    writeSync(2, helpText(toolPage(tool)));
     return EXIT_USAGE; // As C's does.
   }
+  if (has('version')) return printVersion(toolPage(tool));
   const [interfaceName = '', extra] = line.operands;
   if (interfaceName === '') throw usageError(tool.name, `which interface? The ${tool.operand} is missing`);
   if (extra !== undefined) throw usageError(`"${extra}"`, `${tool.name} takes one interface`);

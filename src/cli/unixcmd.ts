@@ -8,20 +8,35 @@ import { connect, type Socket } from 'node:net';
 import { fromNodeError } from '../sys/errors.js';
 import { checkUnixPath } from '../sys/socket.js';
 import { onSignals, runCommand } from './command.js';
-import { type OptionSpec, parseOptions, renderHelp, usageError } from './getopt.js';
+import { HELP, VERSION } from './common-options.js';
+import { type OptionSpec, parseOptions, usageError } from './getopt.js';
+import { type CommandPage, helpText, printVersion } from './page.js';
 import { type MachineChannel, parseMachine, runMachine } from './unixcmd-machine.js';
 
 const EXIT_FAILURE = 255;
 
-type OptionName = 'socket' | 'rcfile' | 'verbose' | 'help';
+type OptionName = 'socket' | 'rcfile' | 'verbose' | 'help' | 'version';
 
 /** unixcmd's options. */
 export const options: readonly OptionSpec<OptionName>[] = [
   { name: 'socket', short: 's', arg: 'required', metavar: 'SOCKET', help: 'management socket (/var/run/NAME)' },
   { name: 'rcfile', short: 'f', arg: 'required', metavar: 'FILE', help: 'state machine (/etc/vde2/NAME)' },
   { name: 'verbose', short: 'v', arg: 'none', help: 'say which state is entered with which text' },
-  { name: 'help', short: 'h', long: ['help'], arg: 'none', help: 'print this help and exit' },
+  HELP,
+  VERSION,
 ];
+
+/** What the command says about itself, under either name. */
+export function pageOf(name: string): CommandPage {
+  const what = name === 'vdecmd' ? 'the console of a switch' : 'a console';
+  return {
+    name,
+    summary: `have ${what} carry out a command`,
+    usage: `Usage: ${name} [OPTION]... COMMAND [ARG]...\n\nHas ${what} carry out a command.\n\n`,
+    options: options.map((option) => ({ ...option, help: option.help.replace('NAME', name) })),
+    operands: 'none',
+  };
+}
 
 /** The machine of `vdecmd` where /etc/vde2/vdecmd is not installed: the exit status is 0, or the errno of the answer. */
 const VDECMD = `TIMEOUT 5000
@@ -54,10 +69,10 @@ async function unixcmd(name: string, args: string[]): Promise<number> {
   const value = (option: OptionName) => line.options.findLast((one) => one.option.name === option)?.value;
   const has = (option: OptionName) => line.options.some((one) => one.option.name === option);
   if (has('help')) {
-    const help = renderHelp(options).replaceAll('NAME', name);
-    writeSync(1, `Usage: ${name} [OPTION]... COMMAND [ARG]...\n\nHas a console carry out a command.\n\n${help}`);
+    writeSync(1, helpText(pageOf(name)));
     return EXIT_FAILURE; // As C's does.
   }
+  if (has('version')) return printVersion(pageOf(name));
   if (line.operands.length === 0) throw usageError(name, 'there is no command to send', `${name} -s SOCKET showinfo`);
   const vdecmd = name === 'vdecmd';
   const machine = readMachine(value('rcfile'), `/etc/vde2/${name}`, vdecmd);

@@ -1,14 +1,31 @@
 /** `unixterm SOCKET`: standard input to a stream socket, and the socket to standard output, as they are. */
 
+import { writeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { fromNodeError } from '../sys/errors.js';
 import { checkUnixPath } from '../sys/socket.js';
 import { onSignals, runCommand } from './command.js';
-import { usageError } from './getopt.js';
+import { HELP, VERSION } from './common-options.js';
+import { type OptionSpec, parseOptions, usageError } from './getopt.js';
+import { type CommandPage, helpText, printVersion } from './page.js';
 
 const EXIT_FAILURE = 255;
 /** How long the other end may take to answer what it was sent once there is no more input, in ms of silence. */
 const LAST_WORDS_MS = 2000;
+
+type OptionName = 'help' | 'version';
+
+/** unixterm's options. */
+export const options: readonly OptionSpec<OptionName>[] = [HELP, VERSION];
+
+export const page: CommandPage = {
+  name: 'unixterm',
+  summary: 'standard input and output joined to a stream socket',
+  usage:
+    'Usage: unixterm SOCKET\n\nSends standard input to a stream socket, and what comes from it to standard output.\n\n',
+  options,
+  operands: 'file',
+};
 
 /** The launcher's entry point. */
 export function main(): void {
@@ -16,8 +33,15 @@ export function main(): void {
 }
 
 async function unixterm(args: string[]): Promise<number> {
-  const [path] = args;
-  if (args.length !== 1 || path === '' || path.startsWith('--')) {
+  const line = parseOptions(args, options);
+  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
+  if (has('help')) {
+    writeSync(1, helpText(page));
+    return 0;
+  }
+  if (has('version')) return printVersion(page);
+  const [path] = line.operands;
+  if (line.operands.length !== 1 || path === '') {
     throw usageError('unixterm', 'needs one argument, the path of a stream socket', 'unixterm /tmp/sw.mgmt');
   }
   checkUnixPath(path);

@@ -17,9 +17,10 @@ import { openSyslog } from '../sys/syslog.js';
 import { autolinkCommands, PROMPT } from './autolink-commands.js';
 import { Autolink, type LinkWorld, type RunningWire } from './autolink-model.js';
 import { complain, onSignals, runCommand } from './command.js';
-import { DAEMON, HELP, PIDFILE } from './common-options.js';
+import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
-import { type OptionSpec, parseOptions, renderHelp, usageError } from './getopt.js';
+import { type OptionSpec, parseOptions, usageError } from './getopt.js';
+import { type CommandPage, helpText, printVersion } from './page.js';
 import { writePidfile } from './pidfile.js';
 import { octalMode } from './vde_plug.js';
 import { version } from './version.js';
@@ -34,7 +35,7 @@ const EXISTS = 1017;
 const LIFE_CODE = 3041;
 const DEATH_CODE = 3042;
 
-type OptionName = 'help' | 'rcfile' | 'daemon' | 'pidfile' | 'mgmt' | 'mgmtmode' | 'sock' | 'switchmgmt';
+type OptionName = 'help' | 'rcfile' | 'daemon' | 'pidfile' | 'mgmt' | 'mgmtmode' | 'sock' | 'switchmgmt' | 'version';
 
 /** vde_autolink's options. */
 export const options: readonly OptionSpec<OptionName>[] = [
@@ -60,7 +61,17 @@ export const options: readonly OptionSpec<OptionName>[] = [
   DAEMON,
   PIDFILE,
   HELP,
+  VERSION,
 ];
+
+export const page: CommandPage = {
+  name: 'vde_autolink',
+  summary: 'keep cables to remote switches alive',
+  usage: 'Usage: vde_autolink -s SWITCH -S SOCKET [OPTION]...\n\nKeeps cables to remote switches alive.\n\n',
+  options,
+  operands: 'none',
+  longOnly: true,
+};
 
 /** The launcher's entry point. */
 export function main(): void {
@@ -72,10 +83,10 @@ async function vdeAutolink(args: string[]): Promise<number> {
   const value = (name: OptionName) => line.options.findLast(({ option }) => option.name === name)?.value;
   const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
   if (has('help')) {
-    const usage = 'Usage: vde_autolink -s SWITCH -S SOCKET [OPTION]...\n\nKeeps cables to remote switches alive.\n\n';
-    writeSync(1, usage + renderHelp(options));
+    writeSync(1, helpText(page));
     return EXIT_FAILURE; // As C's does.
   }
+  if (has('version')) return printVersion(page);
   const switchName = value('sock');
   const switchConsole = value('switchmgmt');
   if (switchName === undefined || switchConsole === undefined) {

@@ -20,10 +20,11 @@ import { openSyslog } from '../sys/syslog.js';
 import { isInterfaceUp } from '../sys/tap.js';
 import { groupId, userName } from '../sys/users.js';
 import { complain, onSignals, runCommand } from './command.js';
-import { DAEMON, HELP, PIDFILE } from './common-options.js';
+import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
-import { type OptionSpec, type ParsedLine, parseOptions, renderHelp, usageError } from './getopt.js';
+import { type OptionSpec, type ParsedLine, parseOptions, usageError } from './getopt.js';
 import { IpLog } from './iplog.js';
+import { type CommandPage, helpText, printVersion } from './page.js';
 import { writePidfile } from './pidfile.js';
 
 const EXIT_USAGE = 255;
@@ -48,7 +49,8 @@ type OptionName =
   | 'port'
   | 'port2'
   | 'descr'
-  | 'command';
+  | 'command'
+  | 'version';
 
 /** vde_plug's options. */
 export const options: readonly OptionSpec<OptionName>[] = [
@@ -107,6 +109,7 @@ export const options: readonly OptionSpec<OptionName>[] = [
     help: 'what the switch shows for the connection (vdeplug:)',
   },
   { name: 'command', short: 'c', arg: 'required', metavar: 'vde_plug', help: 'as the login shell of a tunnel user' },
+  VERSION,
 ];
 
 const USAGE = `Usage: vde_plug [OPTION]... [LOCATOR]
@@ -118,6 +121,11 @@ or to the standard streams of COMMAND. No LOCATOR, or an empty one, means the
 default switch. Options end at =, so a command keeps its own.
 
 `;
+
+export const page: CommandPage = {
+  ...{ name: 'vde_plug', summary: 'join a network to the standard streams, or to another one', usage: USAGE, options },
+  operands: 'locator',
+};
 
 const PACKAGES = `NAME://...
     any other scheme, by the npm package vde-plug-NAME if it is installed here
@@ -224,9 +232,10 @@ async function vdePlug(args: string[]): Promise<number> {
   const line = parseOptions(args, options, { stopAt: '=' });
   const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
   if (has('help')) {
-    writeSync(2, USAGE + renderHelp(options));
+    writeSync(2, helpText(page));
     return EXIT_USAGE; // As C's does.
   }
+  if (has('version')) return printVersion(page);
   if (has('help-vnl')) {
     writeSync(1, has('json') ? `${JSON.stringify(listSchemes(), null, 2)}\n` : schemeHelp());
     return 0;

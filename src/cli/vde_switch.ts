@@ -21,7 +21,8 @@ import { groupId } from '../sys/users.js';
 import { complain, onSignals, runCommand } from './command.js';
 import { DAEMON, HELP, PIDFILE } from './common-options.js';
 import { daemonize } from './daemon.js';
-import { type OptionSpec, type ParsedLine, parseOptions, renderHelp, usageError } from './getopt.js';
+import { type OptionSpec, type ParsedLine, parseOptions, usageError } from './getopt.js';
+import { type CommandPage, helpText } from './page.js';
 import { writePidfile } from './pidfile.js';
 import { version } from './version.js';
 
@@ -186,6 +187,15 @@ interface Settings {
   taps: string[];
 }
 
+export const page: CommandPage = {
+  name: 'vde_switch',
+  summary: 'a virtual Ethernet switch',
+  usage: 'Usage: vde_switch [OPTION]...\n\nRuns a virtual Ethernet switch.\n\n',
+  options,
+  operands: 'none',
+  longOnly: true,
+};
+
 /** The launcher's entry point. */
 export function main(): void {
   void runCommand('vde_switch', vdeSwitch);
@@ -269,7 +279,7 @@ function tapName(name: string): string {
 async function vdeSwitch(args: string[]): Promise<number> {
   const line = parseOptions(args, options, { longOnly: true });
   if (line.options.some(({ option }) => option.name === 'help')) {
-    writeSync(1, `Usage: vde_switch [OPTION]...\n\nRuns a virtual Ethernet switch.\n\n${renderHelp(options)}`);
+    writeSync(1, helpText(page));
     return 1; // As C's does, and scripts may know.
   }
   if (line.options.some(({ option }) => option.name === 'version')) {

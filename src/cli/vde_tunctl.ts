@@ -4,9 +4,11 @@ import { writeSync } from 'node:fs';
 import { setInterface, TUN_DEVICE } from '../sys/tap-settings.js';
 import { groupId, userId } from '../sys/users.js';
 import { runCommand } from './command.js';
-import { type OptionSpec, parseOptions, renderHelp, usageError } from './getopt.js';
+import { HELP, VERSION } from './common-options.js';
+import { type OptionSpec, parseOptions, usageError } from './getopt.js';
+import { type CommandPage, helpText, printVersion } from './page.js';
 
-type OptionName = 'brief' | 'delete' | 'clone' | 'group' | 'tun' | 'name' | 'owner' | 'help';
+type OptionName = 'brief' | 'delete' | 'clone' | 'group' | 'tun' | 'name' | 'owner' | 'help' | 'version';
 
 /** vde_tunctl's options. */
 export const options: readonly OptionSpec<OptionName>[] = [
@@ -17,7 +19,8 @@ export const options: readonly OptionSpec<OptionName>[] = [
   { name: 'tun', short: 'n', arg: 'none', help: 'a tun interface, also if its name does not begin with tun' },
   { name: 'name', short: 't', arg: 'required', metavar: 'NAME', help: 'its name (tapN, tunN)' },
   { name: 'owner', short: 'u', arg: 'required', metavar: 'USER', help: 'user who may open it (you)' },
-  { name: 'help', short: 'h', long: ['help'], arg: 'none', help: 'print this help and exit' },
+  HELP,
+  VERSION,
 ];
 
 const USAGE = `Usage: vde_tunctl [-b] [-u USER] [-g GROUP] [-n] [-t NAME] [-f DEVICE]
@@ -26,6 +29,11 @@ const USAGE = `Usage: vde_tunctl [-b] [-u USER] [-g GROUP] [-n] [-t NAME] [-f DE
 Makes an interface that stays until it is removed, or removes it.
 
 `;
+
+export const page: CommandPage = {
+  ...{ name: 'vde_tunctl', summary: 'make and remove tun and tap interfaces that stay', usage: USAGE, options },
+  operands: 'none',
+};
 
 /** The launcher's entry point. */
 export function main(): void {
@@ -37,9 +45,10 @@ function vdeTunctl(args: string[]): number {
   const value = (name: OptionName) => line.options.findLast(({ option }) => option.name === name)?.value;
   const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
   if (has('help')) {
-    writeSync(2, USAGE + renderHelp(options));
+    writeSync(2, helpText(page));
     return 1; // As C's does.
   }
+  if (has('version')) return printVersion(page);
   if (line.operands.length > 0) {
     throw usageError(`"${line.operands[0]}"`, 'vde_tunctl takes options only', 'the name goes after -t or -d');
   }

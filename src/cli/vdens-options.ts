@@ -3,8 +3,9 @@
 import { type InterfacePlan, planInterfaces } from '../netns/interfaces.js';
 import { nameserverLines, type ResolvPlan } from '../netns/resolvconf-plan.js';
 import { HOST_NAME_MAX } from '../sys/namespace.js';
-import { HELP } from './common-options.js';
+import { HELP, VERSION } from './common-options.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
+import type { CommandPage } from './page.js';
 
 type OptionName =
   | 'help'
@@ -24,7 +25,8 @@ type OptionName =
   | 'name'
   | 'enter'
   | 'list'
-  | 'json';
+  | 'json'
+  | 'version';
 
 /** vdens's options: C's first. */
 export const options: readonly OptionSpec<OptionName>[] = [
@@ -104,9 +106,10 @@ export const options: readonly OptionSpec<OptionName>[] = [
   },
   { name: 'list', long: ['list'], arg: 'none', help: 'list your namespaces that have a name' },
   { name: 'json', long: ['json'], arg: 'none', help: 'with --list: as JSON' },
+  VERSION,
 ];
 
-export const USAGE = `Usage: vdens [OPTION]... [LOCATOR [COMMAND [ARG]...]]
+const USAGE = `Usage: vdens [OPTION]... [LOCATOR [COMMAND [ARG]...]]
        vdens [OPTION]... -- COMMAND [ARG]...
        vdens --multi [OPTION]... [LOCATOR]... [-- COMMAND [ARG]...]
        vdens --enter NAME [COMMAND [ARG]...]
@@ -119,9 +122,15 @@ you were root. No LOCATOR, or no, - or an empty one: no network but lo.
 
 `;
 
+export const page: CommandPage = {
+  ...{ name: 'vdens', summary: 'a command in a network namespace, joined to virtual networks', usage: USAGE, options },
+  operands: 'locator',
+};
+
 /** What an invocation asks for. */
 export type Invocation =
   | { kind: 'help' }
+  | { kind: 'version' }
   | { kind: 'list'; json: boolean }
   | { kind: 'enter'; name: string; command: string[] }
   | StartInvocation;
@@ -153,6 +162,7 @@ export function readInvocation(args: readonly string[], env: NodeJS.ProcessEnv):
   const all = (name: OptionName) => given.filter(({ option }) => option.name === name).map(({ value }) => value ?? '');
   const last = (name: OptionName) => all(name).at(-1);
   if (has('help')) return { kind: 'help' };
+  if (has('version')) return { kind: 'version' };
   if (has('list')) return { kind: 'list', json: has('json') };
   if (has('json')) throw usageError('--json', 'goes with --list');
   // `--` right after the options says that there is no network; it may also be the value of the last of them.

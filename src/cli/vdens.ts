@@ -13,8 +13,8 @@ import { accompany, exitStatus } from '../netns/ward.js';
 import { VdeError } from '../sys/errors.js';
 import { exitNow } from '../sys/wait.js';
 import { complain, runCommand } from './command.js';
-import { renderHelp } from './getopt.js';
-import { type Invocation, options, readInvocation, type StartInvocation, USAGE } from './vdens-options.js';
+import { helpText, printVersion } from './page.js';
+import { type Invocation, page, readInvocation, type StartInvocation } from './vdens-options.js';
 
 /** The launcher's entry point. */
 export function main(): void {
@@ -26,9 +26,10 @@ export function main(): void {
 
 async function run(invocation: Invocation): Promise<number> {
   if (invocation.kind === 'help') {
-    writeSync(2, USAGE + renderHelp(options));
+    writeSync(2, helpText(page));
     return 1; // As C's does.
   }
+  if (invocation.kind === 'version') return printVersion(page);
   if (invocation.kind === 'list') return list(invocation.json);
   if (invocation.kind === 'enter') return join(invocation.name, invocation.command);
   return start(invocation);

@@ -19,6 +19,8 @@ import { callError, VdeError } from '../sys/errors.js';
 import { SOCK_DGRAM, socketPair } from '../sys/socket.js';
 import { complain, onSignals, runCommand } from './command.js';
 import { daemonize } from './daemon.js';
+import { usageError } from './getopt.js';
+import { type CommandPage, printVersion } from './page.js';
 import { type QemuEnd, readCallName, readQemuLine, syntaxOf } from './vdeq-line.js';
 
 /** What shells report for a command that cannot be executed. */
@@ -29,6 +31,21 @@ const VERSION_MAX = 1 << 20;
 /** First descriptor for QEMU. */
 const FIRST_FD = 3;
 
+/** What the command says about itself under a name. Its options are QEMU's. */
+export function pageOf(name: string): CommandPage {
+  const { program } = readCallName(name);
+  const line = program === undefined ? `${name} PROGRAM` : name;
+  const usage = `Usage: ${line} [--mod MODE] QEMU-OPTION... -net vde[,vlan=N][,sock=SWITCH][,port=N] ...
+       ${line} [--mod MODE] [-sock SWITCH[,SWITCH]...] QEMU-OPTION...
+
+Starts ${program ?? 'a QEMU'} with network interfaces on switches; -net vde may be given several times.
+No SWITCH means the default one.
+
+`;
+  const summary = `start ${program ?? 'a QEMU'} with network interfaces on virtual switches`;
+  return { name, summary, usage, options: [], operands: program === undefined ? 'command' : 'file' };
+}
+
 /** The launcher's entry point. @param name that the command was called by. */
 export function main(name = basename(process.argv[1] ?? 'vdeq')): void {
   registerSwitchSchemes();
@@ -38,8 +55,12 @@ export function main(name = basename(process.argv[1] ?? 'vdeq')): void {
 async function vdeq(name: string, args: string[]): Promise<number> {
   const call = readCallName(name);
   const [program, ...rest] = call.program === undefined ? args : [call.program, ...args];
+  if (call.program === undefined && program === '--version') return printVersion(pageOf(name));
   if (program === undefined || [program, ...rest].some((word) => /^--?h(elp)?$/.test(word))) {
     return help(name, call.program);
+  }
+  if (call.program === undefined && program.startsWith('-')) {
+    throw usageError(program, 'unknown option', `${name} is followed by the program to start`);
   }
   // In the background the second process says it again: once is enough.
   const daemon = await daemonize(rest.some((word) => /^--?daemonize$/.test(word)));
@@ -135,16 +156,7 @@ function askVersion(program: string): string {
 }
 
 function help(name: string, program: string | undefined): number {
-  const line = program === undefined ? `${name} PROGRAM` : name;
-  writeSync(
-    2,
-    `Usage: ${line} [--mod MODE] QEMU-OPTION... -net vde[,vlan=N][,sock=SWITCH][,port=N] ...
-       ${line} [--mod MODE] [-sock SWITCH[,SWITCH]...] QEMU-OPTION...
-
-Starts ${program ?? 'a QEMU'} with network interfaces on switches; -net vde may be given several times.
-No SWITCH means the default one.
-`,
-  );
+  writeSync(2, pageOf(name).usage.trimEnd().concat('\n'));
   if (program !== undefined) {
     writeSync(2, `\n${name} starts ${program}; this is what "${program} -h" says:\n\n`);
     spawnSync(program, ['-h'], { stdio: 'inherit', timeout: VERSION_MS });

@@ -11,8 +11,10 @@ import { createInterface, type Interface } from 'node:readline';
 import { type ConsoleClient, type ConsoleReply, openConsole } from '../console/client.js';
 import { VdeError } from '../sys/errors.js';
 import { onSignals, runCommand } from './command.js';
+import { HELP, VERSION } from './common-options.js';
 import { printable } from './console-path.js';
-import { usageError } from './getopt.js';
+import { type OptionSpec, parseOptions, usageError } from './getopt.js';
+import { type CommandPage, helpText, printVersion } from './page.js';
 import { Completer } from './vdeterm-complete.js';
 
 const EXIT_FAILURE = 255;
@@ -23,14 +25,34 @@ const HISTORY = 1000;
 /** Colours: of the prompt, of a result, of messages. */
 const COLOURS = { prompt: '1', success: '32', failure: '31', event: '33' } as const;
 
+type OptionName = 'help' | 'version';
+
+/** vdeterm's options. */
+export const options: readonly OptionSpec<OptionName>[] = [HELP, VERSION];
+
+export const page: CommandPage = {
+  name: 'vdeterm',
+  summary: 'a terminal for management consoles',
+  usage: 'Usage: vdeterm SOCKET\n\nA terminal for the management console that listens at SOCKET.\n\n',
+  options,
+  operands: 'file',
+};
+
 /** The launcher's entry point. */
 export function main(): void {
   void runCommand('vdeterm', vdeterm, { failure: EXIT_FAILURE });
 }
 
 async function vdeterm(args: string[]): Promise<number> {
-  const [path] = args;
-  if (args.length !== 1 || path === '' || path.startsWith('-')) {
+  const line = parseOptions(args, options);
+  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
+  if (has('help')) {
+    writeSync(1, helpText(page));
+    return 0;
+  }
+  if (has('version')) return printVersion(page);
+  const [path] = line.operands;
+  if (line.operands.length !== 1 || path === '') {
     throw usageError('vdeterm', 'needs one argument, the path of a management socket', 'vdeterm /tmp/sw.mgmt');
   }
   return runTerminal(await openConsole(path));

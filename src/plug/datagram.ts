@@ -57,6 +57,8 @@ export interface DatagramOptions {
    * comes faster than it can pass on: what it has not read yet must hold its sender back.
    */
   shortQueue?: boolean;
+  /** Most bytes that wait for the peer beside what the kernel holds; 4 MiB if not given. */
+  queueBytes?: number;
   /**
    * What it means when the kernel says that nobody is there: `gone` (default) ends the plug; `unknown` does not, as a UDP
    * peer may be back a moment later.
@@ -87,7 +89,7 @@ export class DatagramPlug extends PlugBase implements Plug {
     this.maxFrame = options.maxFrame;
     this.takesOffloads = options.offloads ?? false;
     this.#receiver = this.takesOffloads ? receiverWithHeaders() : receiver;
-    this.#queue = new FrameQueue(this.takesOffloads);
+    this.#queue = new FrameQueue(this.takesOffloads, options.queueBytes);
     this.#patient = options.reachable === 'unknown';
     this.#onEmpty = options.onEmpty;
     this.#socket = socket;

@@ -56,8 +56,14 @@ export class FrameQueue {
   #write = 0;
   #bytes = 0;
 
-  /** @param offloads whether each frame is to be sent with its offload header before it. */
-  constructor(private readonly offloads = false) {}
+  /**
+   * @param offloads whether each frame is to be sent with its offload header before it.
+   * @param limit most bytes that wait here.
+   */
+  constructor(
+    private readonly offloads = false,
+    private readonly limit = QUEUE_BYTES,
+  ) {}
 
   get frames(): number {
     return this.#tail - this.#head;
@@ -71,7 +77,7 @@ export class FrameQueue {
   push(burst: Burst, view: number): boolean {
     const header = this.offloads ? VIRTIO_NET_HDR.size : 0;
     const length = header + burst.length[view];
-    if (this.frames === QUEUE_FRAMES || this.#bytes + length > QUEUE_BYTES) return false;
+    if (this.frames === QUEUE_FRAMES || this.#bytes + length > this.limit) return false;
     const offset = this.#place(length);
     if (offset < 0) return false;
     const { bytes } = this.#ring as Memory;

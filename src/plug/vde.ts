@@ -14,7 +14,7 @@ import { sendWithDescriptors } from '../sys/ancillary.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
 import { callError, errnoNumber, fromNodeError, VdeError } from '../sys/errors.js';
-import { loop, type Watch } from '../sys/loop.js';
+import { loop } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import {
   AF_UNIX,
@@ -29,8 +29,7 @@ import {
   unlinkQuietly,
 } from '../sys/socket.js';
 import { userName } from '../sys/users.js';
-import { PlugBase } from './base.js';
-import { type DatagramOptions, DatagramPlug } from './datagram.js';
+import { AdoptedPlug, ControlledPlug } from './controlled.js';
 import { composePath, parsePath } from './locator.js';
 import { type ParamSpec, readParams } from './params.js';
 import { groupNumber } from './permissions.js';
@@ -51,6 +50,9 @@ const BUSY_STEP_MS = 10;
 const DEFAULT_MODE = 0o700;
 /** Longest frame for a switch that says nothing about it: libvdeplug's buffer, which is the largest among C's. */
 const C_FRAME_MAX = 9234;
+
+/** What it means that the control stream has ended. */
+const LOST = 'the switch has closed the connection';
 
 const EAGAIN = errnoNumber('EAGAIN');
 const EADDRINUSE = errnoNumber('EADDRINUSE');
@@ -227,62 +229,6 @@ function description(options: OpenOptions): string {
   return `${options.description ?? 'vde'} user=${userName(uid) ?? uid} pid=${process.pid}${ssh ? ` SSH=${ssh}` : ''}`;
 }
 
-/** A port of a switch: its data socket, and the stream whose end is the port's. */
-class VdePlug extends DatagramPlug {
-  readonly #stream: Descriptor;
-  readonly #control: Watch;
-
-  constructor(data: Descriptor, stream: Descriptor, options: DatagramOptions) {
-    super(data, options);
-    this.#stream = stream;
-    this.#control = watchControl(stream, options.name, (error) => this.lose(error));
-  }
-
-  /** The control stream tells. */
-  override probe(): void {}
-
-  protected override release(): void {
-    super.release();
-    this.#control.close();
-    this.#stream.close();
-  }
-}
-
-/** A port of a switch that serves the end at the other side of the cable itself: only its life is watched here. */
-class AdoptedPlug extends PlugBase implements Plug {
-  readonly maxFrame = FRAME_MAX;
-  readonly takesOffloads = true;
-  readonly backlogged = false;
-  readonly adopted = true;
-  readonly #stream: Descriptor;
-  readonly #control: Watch;
-
-  constructor(
-    stream: Descriptor,
-    readonly name: string,
-  ) {
-    super();
-    this.#stream = stream;
-    this.#control = watchControl(stream, name, (error) => this.lose(error));
-  }
-
-  protected override transmit(): void {}
-
-  protected override listen(): void {}
-
-  protected override release(): void {
-    this.#control.close();
-    this.#stream.close();
-  }
-}
-
-function watchControl(stream: Descriptor, name: string, onEnd: (error: VdeError) => void): Watch {
-  return loop().watch(stream.fd, EPOLLRDHUP, () => {
-    onEnd(new VdeError({ code: 'ECONNRESET', subject: name, cause: 'the switch has closed the connection' }));
-    return undefined;
-  });
-}
-
 async function open(locator: ResolvedLocator, options: OpenOptions): Promise<Plug> {
   const name = locator.locator === '' ? 'default switch' : locator.locator;
   const target = readTarget(locator, options);
@@ -305,10 +251,10 @@ async function open(locator: ResolvedLocator, options: OpenOptions): Promise<Plu
     const { extension } = reply;
     if (extension?.adopt) {
       data.close();
-      return new AdoptedPlug(stream, name);
+      return new AdoptedPlug(stream, name, LOST);
     }
     connectUnix(data, reply.path);
-    return new VdePlug(data, stream, {
+    return new ControlledPlug(data, stream, LOST, {
       name,
       maxFrame: Math.min(extension?.maxFrame ?? C_FRAME_MAX, FRAME_MAX),
       offloads: extension?.offloads,

@@ -6,13 +6,12 @@
  * asked, and how its end is reached is `client-end.ts`.
  */
 
-import { closeSync, openSync } from 'node:fs';
 import { FRAME_MAX } from '../frame/burst.js';
 import { decodeRequest, encodeReply, REQUEST_MAX, type Request } from '../plug/vde-protocol.js';
 import { receiveWithDescriptors } from '../sys/ancillary.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
-import { callError, errnoNumber, errnoText, VdeError } from '../sys/errors.js';
+import { callError, errnoNumber, VdeError } from '../sys/errors.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import {
@@ -20,10 +19,10 @@ import {
   type Credentials,
   peerCredentials,
   peerGroups,
-  tryAccept,
   trySend,
   unlinkQuietly,
 } from '../sys/socket.js';
+import { Acceptor, type Log } from './acceptor.js';
 import { openClientEnd } from './client-end.js';
 import type { ControlDirectory } from './directory.js';
 import type { Endpoint, Identity, Port } from './port.js';
@@ -31,20 +30,13 @@ import type { Switch } from './switch.js';
 
 /** A client that has connected and said nothing for this long is sent away, in ms. */
 const HANDSHAKE_MS = 5000;
-/** With no descriptor left, not even the reserve, newcomers wait for this long before the next try, in ms. */
-const EXHAUSTED_MS = 1000;
 /** Most clients that have connected but not asked yet, and most of one user, who is not to lock out the others. */
 const PENDING_MAX = 1024;
 const PENDING_PER_USER_MAX = 512;
-/** Connections taken before others get their turn. */
-const ACCEPTS_PER_TURN = 64;
 
 const EAGAIN = errnoNumber('EAGAIN');
-const EMFILE = errnoNumber('EMFILE');
-const ENFILE = errnoNumber('ENFILE');
 
-/** Where the switch says what it did and what it refused: one line each. */
-export type Log = (line: string) => void;
+export type { Log } from './acceptor.js';
 
 export interface ControlOptions {
   /** Time that a client has for its request, in ms (5000). */
@@ -75,12 +67,9 @@ class Client {
 /** See the head of this file. */
 export class ControlServer {
   readonly #clients = new Map<number, Client>();
-  readonly #watch: Watch;
-  /** Held so that a client can be turned away when the process has run out of descriptors. */
-  #reserve = reserveDescriptor();
+  readonly #acceptor: Acceptor;
   readonly #handshakeMs: number;
   readonly #anyPort: boolean;
-  #exhausted: NodeJS.Timeout | undefined;
   #pending = 0;
   /** Those of each user, by uid; without those who have none. */
   readonly #pendingByUser = new Map<number, number>();
@@ -95,50 +84,12 @@ export class ControlServer {
     this.#handshakeMs = options.handshakeMs ?? HANDSHAKE_MS;
     this.#anyPort = options.anyPort ?? false;
     target.onLeft = (_, endpoint) => this.#left(endpoint);
-    this.#watch = loop().watch(directory.listener.fd, EPOLLIN, () => this.#accept());
+    this.#acceptor = new Acceptor(directory.listener, log, (stream) => this.#welcome(stream));
   }
 
   /** Clients connected, seated or not. */
   get clientCount(): number {
     return this.#clients.size;
-  }
-
-  #accept(): undefined {
-    for (let turn = 0; turn < ACCEPTS_PER_TURN && !this.#closed; turn++) {
-      const stream = tryAccept(this.directory.listener);
-      if (typeof stream !== 'number') this.#welcome(stream);
-      else if (stream === EMFILE || stream === ENFILE) {
-        if (!this.#turnAway(stream)) return;
-      } else if (stream === EAGAIN) return;
-    }
-  }
-
-  /**
-   * With no descriptor left, a connection is taken with the one held back, and closed: better told than left waiting.
-   * False if that could not be done.
-   */
-  #turnAway(error: number): boolean {
-    if (this.#reserve < 0) this.#reserve = reserveDescriptor();
-    if (this.#reserve < 0) {
-      this.#pause();
-      return false;
-    }
-    closeSync(this.#reserve);
-    const stream = tryAccept(this.directory.listener);
-    if (typeof stream !== 'number') {
-      stream.close();
-      this.log(`client refused: ${errnoText(error)} (raise the limit with ulimit -n)`);
-    }
-    this.#reserve = reserveDescriptor();
-    return typeof stream !== 'number';
-  }
-
-  /** Leaves the newcomers alone for a while: the listening socket would be ready again at once, and for nothing. */
-  #pause(): void {
-    this.#watch.events = 0;
-    this.#exhausted = setTimeout(() => {
-      this.#watch.events = EPOLLIN;
-    }, EXHAUSTED_MS);
   }
 
   #welcome(stream: Descriptor): void {
@@ -288,24 +239,14 @@ export class ControlServer {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    clearTimeout(this.#exhausted);
-    this.#watch.close();
+    this.#acceptor.close();
     for (const client of this.#clients.values()) this.#drop(client);
-    if (this.#reserve >= 0) closeSync(this.#reserve);
   }
 }
 
 /** Who a client is; its supplementary groups are asked for only where they matter. */
 function identityOf({ credentials: { uid, gid }, stream }: Client): Identity {
   return { uid, belongsTo: (group) => group === gid || peerGroups(stream).includes(group) };
-}
-
-function reserveDescriptor(): number {
-  try {
-    return openSync('/dev/null', 'r');
-  } catch {
-    return -1;
-  }
 }
 
 function problem(received: Buffer): string {

@@ -147,8 +147,7 @@ export class Rstp implements RstpBridge {
   /** A priority was given to the switch. */
   priorityChanged(): void {
     this.#identifier = this.#ownIdentifier();
-    if (this.#enabled) this.#reselectAll();
-    else this.#rootPriority = this.#ownPriority();
+    this.#reselectAll();
   }
 
   /** @param times such as `validTimes` says so of. */
@@ -198,10 +197,7 @@ export class Rstp implements RstpBridge {
   }
 
   #reselectAll(): void {
-    for (const port of this.#ports.values()) {
-      port.reselect = true;
-      port.selected = false;
-    }
+    this.#selectRoles();
     this.#settle();
   }
 

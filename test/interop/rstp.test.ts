@@ -41,7 +41,7 @@ function requireBridge(t: Skippable): boolean {
   );
 }
 
-/** @param priority of the Linux bridge, whose address is above those of the switches. */
+/** @param priority of the Linux bridge, whose way to anywhere costs more than that of our switches. */
 async function ring(t: Owner, priority: number): Promise<Ring> {
   const space = await namespace(t);
   await space.ip('link', 'add', 'br0', 'type', 'bridge', 'stp_state', '1', 'priority', String(priority));
@@ -56,6 +56,7 @@ async function ring(t: Owner, priority: number): Promise<Ring> {
     switches.push(one);
     await space.addTap(tap);
     await space.ip('link', 'set', tap, 'master', 'br0');
+    await space.ip('link', 'set', tap, 'type', 'bridge_slave', 'cost', '30000');
     taps.push(space.start(t, bin('vde_plug'), [`tap://${tap}`, `vde://${one.dir}`]));
   }
   const cable = start(

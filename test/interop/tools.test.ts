@@ -191,7 +191,7 @@ function standIn(t: Owner, version: string): string {
   const path = join(tmpDir(t), 'qemu');
   writeFileSync(
     path,
-    `#!/bin/sh\n[ "$1" = -h ] && { echo "QEMU emulator version ${version}"; exit 0; }
+    `#!/bin/sh\n[ "$1" = -h ] && { echo "QEMU emulator ${version}"; exit 0; }
 for word; do printf '[%s]' "$word"; done; echo
 [ -n "$ECHO" ] && exec socat FD:3 EXEC:cat\nexit 7\n`,
   );
@@ -204,11 +204,11 @@ test('vdeq gives an old QEMU the arguments that Debian does, and ends with its s
   leakCheck(t);
   const { dir } = await startSwitch(t, 'debian');
   for (const [version, ...args] of [
-    ['2.5.0', '-m', '64', '-net', 'nic', '-net', `vde,sock=${dir}`, '-hda', 'x'],
-    ['2.5.0', '-net', `vde,vlan=3,sock=${dir},port=4`],
-    ['2.5.0', '--mod', '777', '-net', `vde,sock=${dir}`],
-    ['2.5.0', '-sock', dir, '-hda', 'x'],
-    ['unknown', '-sock', dir, '-hda', 'x'],
+    ['version 2.5.0', '-m', '64', '-net', 'nic', '-net', `vde,sock=${dir}`, '-hda', 'x'],
+    ['version 2.5.0', '-net', `vde,vlan=3,sock=${dir},port=4`],
+    ['version 2.5.0', '--mod', '777', '-net', `vde,sock=${dir}`],
+    ['version 2.5.0', '-sock', dir, '-hda', 'x'],
+    ['of old', '-sock', dir, '-hda', 'x'],
   ]) {
     const program = standIn(t, version);
     const [ours, theirs] = await Promise.all(MAKES.map((make) => run(command(make, 'vdeq'), [program, ...args])));
@@ -223,7 +223,7 @@ test('vdeq carries frames between a QEMU of today and a switch, by any name', as
   leakCheck(t);
   const sw = await startSwitch(t, 'ours');
   const station = await openEnd(t, sw.dir);
-  const program = standIn(t, '7.2.0');
+  const program = standIn(t, 'version 7.2.0');
   const link = join(tmpDir(t), 'vdeqemu');
   symlinkSync(bin('vdeqemu'), link);
   for (const [file, args, env] of [
@@ -243,7 +243,7 @@ test('vdeq carries frames between a QEMU of today and a switch, by any name', as
 
 test('vdeq: no program, no switch, no such parameter', async (t) => {
   leakCheck(t);
-  const program = standIn(t, '7.2.0');
+  const program = standIn(t, 'version 7.2.0');
   const { dir } = await startSwitch(t, 'ours');
   assert.equal((await run(bin('vdeq'))).code, 0);
   for (const [args, code, pattern] of [

@@ -2,7 +2,7 @@
 
 import type { Owner } from '../support/cleanup.js';
 import { type FrameStream, frame, type Make } from '../support/network.js';
-import { requirePeer, type Skippable } from '../support/peers.js';
+import { requirePeer, requireVdeplug, type Skippable } from '../support/peers.js';
 import type { Pair, Row } from './cells.js';
 import { KINDS, type Kind, probes } from './probes.js';
 
@@ -25,6 +25,8 @@ const MAKES: Record<Pair, readonly [Make, Make]> = {
   'C-ours': ['debian', 'ours'],
 };
 
+const DEBIAN = ['/usr/bin/vde_plug', '/usr/bin/vde_switch'];
+
 /** Milliseconds for a frame that should arrive. */
 const WAIT = 30_000;
 
@@ -41,16 +43,17 @@ export async function fillCell(t: Owner & Skippable, row: Row, pair: Pair): Prom
       t.skip(message);
     },
   };
-  const there = requirePeer(noted, '/usr/bin/vde_plug', '/usr/bin/vde_switch') && (row.ready?.(noted) ?? true);
-  if (!there) return { ...outcome, result: 'skipped', note };
+  const { plugin } = row;
+  const hasC = () => requirePeer(noted, ...DEBIAN) && (plugin === undefined || requireVdeplug(noted, plugin));
+  if ((withC && !hasC()) || row.ready?.(noted) === false) return { ...outcome, result: 'skipped', note };
   const [a, b] = await row.open(t, MAKES[pair]);
   await greet(a, b, 1);
   await greet(b, a, 2);
   const known = row.lost?.[pair] ?? {};
-  const there1 = await converse(a, b, 1, known);
+  const there = await converse(a, b, 1, known);
   const back = await converse(b, a, 2, known);
   for (const kind of KINDS) {
-    if (there1.has(kind) && back.has(kind)) outcome.moved.push(kind);
+    if (there.has(kind) && back.has(kind)) outcome.moved.push(kind);
     else outcome.lost[kind] = known[kind] ?? 'lost';
   }
   const asKnown = KINDS.every((kind) => kind in known === kind in outcome.lost);

@@ -44,7 +44,11 @@ function shown({ result, note, lost, moved, error }: Outcome & { error?: string 
   if (result === 'not in C') return result;
   if (result === 'skipped') return note ?? result;
   if (error !== undefined) return `FAILED: ${error.split('\n')[0]}`;
-  const exceptions = Object.entries(lost).map(([kind, reason]) => `${kind} ${reason}`);
+  const reasons = [...new Set(Object.values(lost))];
+  const exceptions = reasons.map((reason) => {
+    const kinds = Object.entries(lost).filter(([, one]) => one === reason);
+    return `not ${kinds.map(([kind]) => kind).join(', ')}: ${reason}`;
+  });
   const notes = [...exceptions, ...(note === undefined ? [] : [note])];
   const word = result === 'ok' ? 'ok' : `WRONG: ${moved.join(', ') || 'nothing'} passed`;
   return notes.length === 0 ? word : `${word} (${notes.join('; ')})`;
