@@ -1,11 +1,12 @@
 /**
  * `npm run bench`: pairs us with C in one run and prints tables and ratios.
  *
- *   npm run bench -- [switch] [namespaces] [agno] [tunnels] [--rounds N] [--seconds N] [--only REGEXP] [--json]
+ *   npm run bench -- [switch] [namespaces] [agno] [tunnels] [console] [--rounds N] [--seconds N] [--only REGEXP] [--json]
  */
 
 import { parseArgs } from 'node:util';
 import { agnoTable, agnoTargets, benchAgno } from './agno.js';
+import { benchConsole, consoleTable, consoleTargets } from './console.js';
 import { benchNamespaces, benchStart, namespaceTable, namespaceTargets } from './namespaces.js';
 import { machine, markdown, stopAll } from './support.js';
 import { benchSwitch, switchTable, switchTargets } from './switch.js';
@@ -21,7 +22,7 @@ const { values, positionals } = parseArgs({
   },
 });
 
-const SUITES = ['switch', 'namespaces', 'agno', 'tunnels'];
+const SUITES = ['switch', 'namespaces', 'agno', 'tunnels', 'console'];
 const suites = positionals.length > 0 ? positionals : SUITES;
 const unknown = suites.find((suite) => !SUITES.includes(suite));
 if (unknown !== undefined) {
@@ -57,6 +58,10 @@ const run: Record<string, () => Promise<Outcome>> = {
   async tunnels() {
     const results = await benchTunnels(rounds, seconds, only);
     return { results, table: tunnelTable(results), targets: tunnelTargets(results) };
+  },
+  async console() {
+    const results = await benchConsole(rounds, seconds, only);
+    return { results, table: consoleTable(results), targets: consoleTargets(results) };
   },
 };
 

@@ -51,6 +51,11 @@ export class Child {
     this.#process.stdin?.write(`${text}\n`);
   }
 
+  /** Ends the child's standard input. */
+  endInput(): void {
+    this.#process.stdin?.end();
+  }
+
   /** What the child has printed so far. */
   get output(): string {
     return this.#output;

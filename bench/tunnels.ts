@@ -4,7 +4,6 @@
  * All of it in one user namespace, as whoever runs it.
  */
 
-import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { attempt, Child, median, progress, within } from './support.js';
 
@@ -52,13 +51,15 @@ function udpRow(place: Place, name: string, args = ''): Row {
 }
 
 function vxvdeRow(place: Place): Row {
-  const locator = 'vxvde://234.0.0.1';
   return {
     name: `vxvde, ${place}`,
     place,
     args: '',
-    pairings: ['C', 'ours', 'to C', 'from C'],
-    locators: () => [locator, locator],
+    pairings: ['C', 'plain', 'ours', 'to C', 'from C'],
+    locators(pairing) {
+      const locator = `${pairing === 'plain' ? 'plainvxvde' : 'vxvde'}://234.0.0.1`;
+      return [locator, locator];
+    },
   };
 }
 
@@ -66,7 +67,8 @@ const ROWS: readonly Row[] = [
   udpRow('one machine', ''),
   udpRow('one machine', ', 4 streams', '-P 4'),
   udpRow('two hosts', ''),
-  ...(existsSync(`${root}dist/plug/vxvde.js`) ? [vxvdeRow('one machine'), vxvdeRow('two hosts')] : []),
+  vxvdeRow('one machine'),
+  vxvdeRow('two hosts'),
 ];
 
 /** Two hosts, the second in a network namespace of its own; multicast has a route at both. */

@@ -86,9 +86,13 @@ function isBrokenOutput(error: unknown): boolean {
 /**
  * Takes over the signals that end a command. `cleanup` runs once, for the first of SIGTERM, SIGINT and SIGHUP; then the
  * process exits 0 (SIGTERM) or dies by the signal. A SIGINT during the cleanup cuts it short.
+ * @param onHangUp if given, what SIGHUP does instead of ending the command.
  * @returns a function that gives the signals back their default meaning.
  */
-export function onSignals(cleanup: (signal: NodeJS.Signals) => void | Promise<void>): () => void {
+export function onSignals(
+  cleanup: (signal: NodeJS.Signals) => void | Promise<void>,
+  onHangUp?: () => void,
+): () => void {
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (ending) {
       if (signal === 'SIGINT') dieBy(signal);
@@ -105,11 +109,14 @@ export function onSignals(cleanup: (signal: NodeJS.Signals) => void | Promise<vo
     dieBy(signal);
   };
   const ignore = (): void => {};
-  const endings = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+  const endings: NodeJS.Signals[] = ['SIGTERM', 'SIGINT'];
+  if (onHangUp === undefined) endings.push('SIGHUP');
+  else process.on('SIGHUP', onHangUp);
   for (const signal of endings) process.on(signal, end);
   for (const signal of IGNORED) process.on(signal, ignore);
   return () => {
     for (const signal of endings) process.off(signal, end);
+    if (onHangUp !== undefined) process.off('SIGHUP', onHangUp);
     for (const signal of IGNORED) process.off(signal, ignore);
   };
 }

@@ -67,7 +67,7 @@ export interface PlugTool {
 /** What a tool says about itself. */
 export function toolPage({ name, operand, text }: PlugTool): CommandPage {
   const usage = `Usage: ${name} [OPTION]... ${operand}\n\n${text}\n\n`;
-  const summary = text.replace(/^J/, 'j').replace(/\.$/, '');
+  const summary = text.replace(/^Joins/, 'join').replace(/\.$/, '');
   return { name, summary, usage, options, operands: 'interface', longOnly: true };
 }
 

@@ -1,7 +1,8 @@
 /** `vde`: the umbrella command. */
 
-import { Command, CommanderError } from 'commander';
-import { runCommand } from './command.js';
+import { Argument, Command, CommanderError } from 'commander';
+import { complain, runCommand } from './command.js';
+import { SHELLS, type Shell } from './completion.js';
 import { start } from './start.js';
 import { ctl } from './vde-ctl.js';
 import { type TopOptions, top } from './vde-top.js';
@@ -14,15 +15,38 @@ export function main(): void {
 
 async function vde(args: string[]): Promise<number> {
   let status = 0;
+  const program = umbrella((result) => {
+    status = result;
+  });
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode;
+    throw error;
+  }
+  return status;
+}
+
+/** The command line of `vde`. @param done is told the exit status. */
+export function umbrella(done: (status: number) => void): Command {
   const program = new Command('vde')
     .description('Virtual Distributed Ethernet: switches, cables and plugs for everybody, without root')
     .version(version)
-    .exitOverride();
+    .exitOverride()
+    .configureOutput({
+      outputError: (text) =>
+        complain(
+          text
+            .trim()
+            .replace(/^error: /, '')
+            .replace(/\s*\n\s*/g, ' '),
+        ),
+    });
   program
     .command('start [directory]')
     .description('run a switch to see and use; without a terminal, show that it works and end')
     .action(async (directory: string | undefined) => {
-      status = await start({ directory, interactive: process.stdin.isTTY === true && process.stdout.isTTY === true });
+      done(await start({ directory, interactive: process.stdin.isTTY === true && process.stdout.isTTY === true }));
     });
   program
     .command('ctl <switch> [command...]')
@@ -31,7 +55,7 @@ async function vde(args: string[]): Promise<number> {
     .option('--json', 'print result and data as JSON: rows for commands that list things, else lines')
     .allowUnknownOption()
     .action(async (name: string, words: string[], options: { json?: boolean }) => {
-      status = await ctl(name, words, options);
+      done(await ctl(name, words, options));
     });
   program
     .command('top <switch>')
@@ -41,13 +65,20 @@ async function vde(args: string[]): Promise<number> {
     .option('--json', 'print one JSON object per interval')
     .option('-n, --interval <seconds>', 'time between two looks', Number, 1)
     .action(async (name: string, options: TopOptions) => {
-      status = await top(name, options);
+      done(await top(name, options));
     });
-  try {
-    await program.parseAsync(args, { from: 'user' });
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode;
-    throw error;
-  }
-  return status;
+  program
+    .command('man [command]')
+    .description('the manual page of a command: on a terminal by man(1), else its source')
+    .action(async (name: string | undefined) => {
+      done((await import('./vde-man.js')).man(program, name));
+    });
+  program
+    .command('completion')
+    .addArgument(new Argument('<shell>').choices(SHELLS))
+    .description('a script that teaches your shell to complete the options of all commands')
+    .action(async (shell: Shell) => {
+      done((await import('./vde-man.js')).completion(program, shell));
+    });
+  return program;
 }

@@ -76,6 +76,11 @@ async function vdeq(name: string, args: string[]): Promise<number> {
     cleanUp();
   });
   try {
+    if (rest.length === 1 && /^--?version$/.test(rest[0])) {
+      const { status, error } = spawnSync(program, rest, { stdio: 'inherit' });
+      if (error !== undefined) throw error;
+      return status ?? 1;
+    }
     const line = readQemuLine(program, rest, call.old ? 'tun-fd' : syntaxOf(askVersion(program)));
     if (line.merged) complain('the switches will be connected to one interface of the guest: use -net vde for several');
     for (const end of line.ends) wires.push(await Wire.open(end, line.mode));

@@ -1,10 +1,12 @@
 /** `showconfig`: the commands that make a switch what it is now, for a start script (`--rcfile`) or for `load`. */
 
+import { EtherType } from '../frame/ethernet.js';
 import { NO_VLAN, type Port } from '../switch/port.js';
 import type { Switch } from '../switch/switch.js';
 import { TAGGED } from '../switch/vlan.js';
 import { sortedVlans } from '../switch/vlan-management.js';
 import type { ConsoleCommand, Lines } from './command-table.js';
+import { mirrorConfiguration } from './mirror-commands.js';
 import { treeConfiguration } from './rstp-commands.js';
 import type { ConsoleTarget } from './target.js';
 import { formatVlanList } from './vlan-list.js';
@@ -31,6 +33,8 @@ function* configuration({ service, hashSize }: ConsoleTarget): Lines {
   for (const { id } of sortedVlans(target)) if (id !== 0) yield `vlan/create ${id}`;
   for (const port of target.ports) if (port) yield* portConfiguration(target, port);
   yield* treeConfiguration(target);
+  for (const { id, remoteSpan } of sortedVlans(target)) if (remoteSpan) yield `vlan/rspan ${id} 1`;
+  yield* mirrorConfiguration(service);
 }
 
 /** A port that is as every new one needs no command. */
@@ -40,14 +44,15 @@ function* portConfiguration(target: Switch, port: Port): Lines {
   const set: string[] = [];
   if (user >= 0) set.push(`port/setuser ${number} ${user}`);
   if (group >= 0) set.push(`port/setgroup ${number} ${group}`);
-  if (mode === 'access') set.push(`port/access ${number} ${untaggedVlan}`);
+  if (port.tpid !== EtherType.customerTag) set.push(`port/settpid ${number} ${port.tpid.toString(16)}`);
+  if (mode === 'access' || mode === 'tunnel') set.push(`port/${mode} ${number} ${untaggedVlan}`);
   else if (port.allowed) {
     const native = untaggedVlan === NO_VLAN ? '' : ` ${untaggedVlan}`;
     set.push(`port/trunk ${number} ${formatVlanList(port.allowed)}${native}`);
   } else if (untaggedVlan !== 0) set.push(`port/setvlan ${number} ${untaggedVlan}`);
   if (!port.allowed) for (const { id } of tagged) set.push(`vlan/addport ${id} ${number}`);
   else if (tagged.some(({ id }) => id === 0)) set.push(`vlan/addport 0 ${number}`);
-  if (allocatable && set.length === 0) return;
+  if (allocatable && set.length === 0 && !port.monitor) return;
   // Port 0 comes into being by being asked for only.
   if (number === 0) yield '# port 0 cannot be made by a command:';
   yield number === 0 ? `# port/create 0` : `port/create ${number}`;

@@ -3,10 +3,9 @@
  * the bucket of an address are those that a C switch would have, and only shown.
  */
 
-import { formatMac } from '../frame/mac.js';
 import { VID_MAX } from '../frame/vlan.js';
 import type { TableSnapshot } from '../switch/table.js';
-import { leadingInteger, padded } from './arguments.js';
+import { leadingInteger } from './arguments.js';
 import { type ConsoleCommand, consoleError, type Lines, MENU } from './command-table.js';
 import type { ConsoleTarget } from './target.js';
 
@@ -88,7 +87,7 @@ export function hashCommands(target: ConsoleTarget): ConsoleCommand[] {
         const [low, high] = [view.getInt32(0, true), view.getUint16(4, true)];
         const found = vlan >= 0 && vlan <= VID_MAX ? table.find(low, high, vlan, now) : undefined;
         if (found === undefined) throw consoleError('ENODEV');
-        out.push(tableLine(hashBucket(low, high | (vlan << 16), target.hashSize), found, now));
+        out.push(tableLine(low, high | (vlan << 16), found.port, now - found.lastSeen, target.hashSize));
       },
     },
   ];
@@ -135,29 +134,25 @@ function multiplyHigh(a: number, b: number): number {
 function* printTable({ service, hashSize }: ConsoleTarget): Lines {
   const now = service.switch.uptime;
   const snapshot = service.switch.table.snapshot(now);
+  const { length } = snapshot;
   const first = new Uint32Array(hashSize + 1);
-  for (const slot of slots(snapshot)) {
-    if (slot === undefined) yield undefined;
-    else first[bucketOf(snapshot, slot, hashSize) + 1]++;
+  for (let slot = 0; slot < length; slot++) {
+    if (snapshot.has(slot)) first[bucketOf(snapshot, slot, hashSize) + 1]++;
+    if (slot % SLOTS_PER_TURN === 0) yield undefined;
   }
   for (let bucket = 1; bucket <= hashSize; bucket++) {
     first[bucket] += first[bucket - 1];
     if (bucket % (SLOTS_PER_TURN * 16) === 0) yield undefined;
   }
   const sorted = new Uint32Array(first[hashSize]);
-  const next = first.slice();
-  for (const slot of slots(snapshot)) {
-    if (slot === undefined) yield undefined;
-    else sorted[next[bucketOf(snapshot, slot, hashSize)]++] = slot;
-  }
-  for (const slot of sorted) yield tableLine(bucketOf(snapshot, slot, hashSize), snapshot.entry(slot), now);
-}
-
-/** The slots in use, with an undefined one now and then for a turn of others. */
-function* slots(snapshot: TableSnapshot): Generator<number | undefined> {
-  for (let slot = 0; slot < snapshot.length; slot++) {
-    if (snapshot.has(slot)) yield slot;
+  for (let slot = 0; slot < length; slot++) {
+    // From here on `first` says where the next address of a bucket goes.
+    if (snapshot.has(slot)) sorted[first[bucketOf(snapshot, slot, hashSize)]++] = slot;
     if (slot % SLOTS_PER_TURN === 0) yield undefined;
+  }
+  for (const slot of sorted) {
+    const age = now - snapshot.lastSeen(slot);
+    yield tableLine(snapshot.low(slot), snapshot.high(slot), snapshot.port(slot), age, hashSize);
   }
 }
 
@@ -165,14 +160,41 @@ function bucketOf(snapshot: TableSnapshot, slot: number, size: number): number {
   return hashBucket(snapshot.low(slot), snapshot.high(slot), size);
 }
 
-interface Shown {
-  address: Uint8Array;
-  vlan: number;
-  port: number;
-  lastSeen: number;
+// A hundred thousand lines may be asked for: each is put together in one place, octet by octet, without strings between.
+const line = Buffer.alloc(128);
+
+function tableLine(low: number, high: number, port: number, age: number, hashSize: number): string {
+  let at = putText(0, 'Hash: ');
+  at = putDecimal(at, hashBucket(low, high, hashSize), 4);
+  at = putText(at, ' Addr: ');
+  for (let octet = 0; octet < 6; octet++) {
+    if (octet > 0) line[at++] = 0x3a;
+    const value = octet < 4 ? low >>> (8 * octet) : high >>> (8 * (octet - 4));
+    line[at++] = HEX_DIGITS.charCodeAt((value >>> 4) & 0xf);
+    line[at++] = HEX_DIGITS.charCodeAt(value & 0xf);
+  }
+  at = putDecimal(putText(at, ' VLAN '), high >>> 16, 4);
+  at = putDecimal(putText(at, ' to port: '), port, 3);
+  at = putDecimal(putText(at, '  age '), age, 1);
+  return line.toString('latin1', 0, putText(at, ' secs'));
 }
 
-function tableLine(bucket: number, { address, vlan, port, lastSeen }: Shown, now: number): string {
-  const place = `VLAN ${padded(vlan)} to port: ${padded(port, 3)}`;
-  return `Hash: ${padded(bucket)} Addr: ${formatMac(address)} ${place}  age ${now - lastSeen} secs`;
+const HEX_DIGITS = '0123456789abcdef';
+
+/** Writes ASCII text into the line; returns where it ends. */
+function putText(at: number, text: string): number {
+  for (let i = 0; i < text.length; i++) line[at + i] = text.charCodeAt(i);
+  return at + text.length;
+}
+
+/** Writes a natural number, with leading zeros up to `width` digits; returns where it ends. */
+function putDecimal(at: number, number: number, width: number): number {
+  let digits = width;
+  for (let limit = 10 ** width; number >= limit; limit *= 10) digits++;
+  let rest = number;
+  for (let i = digits - 1; i >= 0; i--) {
+    line[at + i] = 0x30 + (rest % 10);
+    rest = Math.floor(rest / 10);
+  }
+  return at + digits;
 }

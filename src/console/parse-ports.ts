@@ -106,6 +106,8 @@ export interface ShownMode {
   port: number;
   mode: string;
   untaggedVlan: number | null;
+  /** Protocol of its tags in hexadecimal if that is not 8100. */
+  tpid?: string;
   /** The VLANs that a trunk carries, as a list. */
   allowed?: string;
 }
@@ -113,10 +115,13 @@ export interface ShownMode {
 /** Reads the lines of `port/modes`. */
 export function parseModes(lines: readonly string[]): ShownMode[] {
   return lines.flatMap((line) => {
-    const match = /^Port (\d+) mode=(\w+) untagged_vlan=(\d+)(?: allowed=(\S+))?$/.exec(line);
+    const match = /^Port (\d+) mode=(\w+) untagged_vlan=(\d+)(?: tpid=(\w{4}))?(?: allowed=(\S+))?$/.exec(line);
     if (!match) return [];
-    const vlan = Number(match[3]);
-    const shown: ShownMode = { port: Number(match[1]), mode: match[2], untaggedVlan: vlan === NO_VLAN ? null : vlan };
-    return [match[4] === undefined ? shown : { ...shown, allowed: match[4] }];
+    const [, port, mode, vlan, tpid, allowed] = match;
+    const untaggedVlan = Number(vlan) === NO_VLAN ? null : Number(vlan);
+    const shown: ShownMode = { port: Number(port), mode, untaggedVlan };
+    if (tpid !== undefined) shown.tpid = tpid;
+    if (allowed !== undefined) shown.allowed = allowed;
+    return [shown];
   });
 }

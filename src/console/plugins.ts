@@ -4,7 +4,7 @@
  */
 
 import type { SwitchService } from '../switch/service.js';
-import { type ConsoleCommand, consoleError, MENU } from './command-table.js';
+import { type Caller, type ConsoleCommand, consoleError, MENU } from './command-table.js';
 
 /** A plugin at work in a switch. */
 export interface SwitchPlugin {
@@ -16,15 +16,20 @@ export interface SwitchPlugin {
   close(): void;
 }
 
+/** Whom a plugin is started for. */
+export interface PluginOwner {
+  service: SwitchService;
+  /** Who asked for it. */
+  caller: Caller;
+  /** Takes the plugin away, because it failed while it was at work. */
+  unload(): void;
+}
+
 /**
  * Starts the plugin that is known by a name.
- * @throws VdeError ENOENT there is none of that name, EINVAL it is no plugin.
+ * @throws VdeError ENOENT there is none of that name, EINVAL it is no plugin, EACCES it is not for the caller to load.
  */
-export type PluginLoader = (name: string, service: SwitchService) => SwitchPlugin;
-
-const noPlugins: PluginLoader = () => {
-  throw consoleError('ENOENT');
-};
+export type PluginLoader = (name: string, owner: PluginOwner) => SwitchPlugin;
 
 /** The plugins of one switch, in the order in which they were loaded. */
 export class PluginRegistry {
@@ -34,7 +39,7 @@ export class PluginRegistry {
 
   constructor(
     private readonly service: SwitchService,
-    private readonly load: PluginLoader = noPlugins,
+    private readonly load: PluginLoader,
   ) {}
 
   get plugins(): readonly SwitchPlugin[] {
@@ -42,8 +47,12 @@ export class PluginRegistry {
   }
 
   /** @throws VdeError EEXIST if a plugin of that name is at work; as the loader. */
-  add(name: string): void {
-    const plugin = this.load(name, this.service);
+  add(name: string, caller: Caller): void {
+    const unload = (): void => {
+      const at = this.#plugins.indexOf(plugin);
+      if (at >= 0) this.#removeAt(at);
+    };
+    const plugin = this.load(name, { service: this.service, caller, unload });
     if (this.#plugins.some((other) => other.name === plugin.name)) {
       plugin.close();
       throw consoleError('EEXIST');
@@ -59,8 +68,13 @@ export class PluginRegistry {
   remove(prefix: string): void {
     const at = this.#plugins.findIndex(({ name }) => name.startsWith(prefix));
     if (at < 0) throw consoleError('ENOENT');
-    this.#plugins.splice(at, 1)[0].close();
+    this.#removeAt(at);
+  }
+
+  #removeAt(at: number): void {
+    const [plugin] = this.#plugins.splice(at, 1);
     this.changes++;
+    plugin.close();
   }
 
   close(): void {
@@ -90,9 +104,9 @@ export function pluginCommands(registry: PluginRegistry): ConsoleCommand[] {
       name: 'plugin/add',
       syntax: 'library',
       help: 'load a plugin',
-      run(name) {
+      run(name, _, caller) {
         if (name === '') throw consoleError('EINVAL');
-        registry.add(name);
+        registry.add(name, caller);
       },
     },
     { name: 'plugin/del', syntax: 'name', help: 'unload a plugin', run: (prefix) => registry.remove(prefix) },

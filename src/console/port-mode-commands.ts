@@ -1,16 +1,24 @@
 /**
  * Commands of ours for ports as other switches have them: access ports and trunks (IEEE 802.1Q), whose VLANs are set at
- * once instead of one by one. A port is neither until it is told so.
+ * once instead of one by one; tunnel ports and service tags (IEEE 802.1ad). A port is none of these until it is told so.
  */
 
+import { EtherType } from '../frame/ethernet.js';
+import type { Tpid } from '../frame/vlan.js';
 import { NO_VLAN, type Port } from '../switch/port.js';
 import { checkPortNumber } from '../switch/port-management.js';
 import type { Switch } from '../switch/switch.js';
-import { setAccess, setHybrid, setTrunk } from '../switch/vlan-management.js';
+import { setAccess, setHybrid, setTagProtocol, setTrunk, setTunnel } from '../switch/vlan-management.js';
 import { integerAndRest, integers, leadingInteger, padded } from './arguments.js';
 import { type ConsoleCommand, consoleError } from './command-table.js';
 import { eachPort } from './port-commands.js';
 import { formatVlanList, parseVlanList } from './vlan-list.js';
+
+/** As they are written: in hexadecimal. */
+const TAG_PROTOCOLS: ReadonlyMap<string, Tpid> = new Map([
+  ['8100', EtherType.customerTag],
+  ['88a8', EtherType.serviceTag],
+]);
 
 export function portModeCommands(target: Switch): ConsoleCommand[] {
   return [
@@ -39,6 +47,27 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
       },
     },
     {
+      name: 'port/tunnel',
+      syntax: 'N VLAN',
+      help: 'make port N a tunnel port: all frames are in one vlan, whatever their tags',
+      run(argument) {
+        const [number, vlan] = integers(argument, 2);
+        checkPortNumber(target, number);
+        setTunnel(target, number, vlan);
+      },
+    },
+    {
+      name: 'port/settpid',
+      syntax: 'N TPID',
+      help: 'set the tags of port N: 8100 (802.1Q) or 88a8 (802.1ad)',
+      run(argument) {
+        const { value: number, rest } = integerAndRest(argument);
+        const tpid = TAG_PROTOCOLS.get(rest.trim().toLowerCase().replace(/^0x/, ''));
+        if (tpid === undefined) throw consoleError('EINVAL');
+        setTagProtocol(target, number, tpid);
+      },
+    },
+    {
       name: 'port/hybrid',
       syntax: 'N',
       help: 'make port N an ordinary port again; its vlans stay',
@@ -54,7 +83,8 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
   ];
 }
 
-function modeLine({ number, mode, untaggedVlan, allowed }: Port): string[] {
+function modeLine({ number, mode, untaggedVlan, tpid, allowed }: Port): string[] {
+  const tags = tpid === EtherType.customerTag ? '' : ` tpid=${tpid.toString(16)}`;
   const list = allowed === undefined ? '' : ` allowed=${formatVlanList(allowed)}`;
-  return [`Port ${padded(number)} mode=${mode} untagged_vlan=${padded(untaggedVlan)}${list}`];
+  return [`Port ${padded(number)} mode=${mode} untagged_vlan=${padded(untaggedVlan)}${tags}${list}`];
 }

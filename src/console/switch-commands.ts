@@ -6,6 +6,8 @@ import { configurationCommand } from './configuration.js';
 import { debugCommands } from './debug-commands.js';
 import { fstpCommands } from './fstp-commands.js';
 import { hashCommands } from './hash-commands.js';
+import { mirrorCommands } from './mirror-commands.js';
+import { loadPlugin } from './plugin-loader.js';
 import { type PluginLoader, PluginRegistry, pluginCommands } from './plugins.js';
 import { portCommands } from './port-commands.js';
 import { portModeCommands } from './port-mode-commands.js';
@@ -27,8 +29,8 @@ export interface SwitchConsole {
   plugins: PluginRegistry;
 }
 
-export function switchConsole(target: ConsoleTarget, loadPlugin?: PluginLoader): SwitchConsole {
-  const plugins = new PluginRegistry(target.service, loadPlugin);
+export function switchConsole(target: ConsoleTarget, loader: PluginLoader = loadPlugin): SwitchConsole {
+  const plugins = new PluginRegistry(target.service, loader);
   const { switch: forwarding } = target.service;
   const own: ConsoleCommand[] = [];
   let all: readonly ConsoleCommand[] = [];
@@ -51,6 +53,7 @@ export function switchConsole(target: ConsoleTarget, loadPlugin?: PluginLoader):
     ...portModeCommands(forwarding),
     ...vlanCommands(forwarding),
     ...rstpCommands(forwarding),
+    ...mirrorCommands(target.service),
   );
   return { table, plugins };
 }

@@ -10,9 +10,9 @@
  */
 
 import { checkField, checkLength, readU16, readU32, writeU16, writeU32 } from './bytes.js';
-import { ETHERNET_TYPE_AT, LLC_LENGTH_MAX } from './ethernet.js';
+import { ETHERNET_TYPE_AT, EtherType, LLC_LENGTH_MAX } from './ethernet.js';
 import { MAC_LENGTH, type MacAddress, macHigh, macLow } from './mac.js';
-import { VID_MAX, VLAN_TAG } from './vlan.js';
+import { type Tpid, VID_MAX, VLAN_TAG } from './vlan.js';
 
 /** Bridge group address, 802.1D table 7-10: no bridge that runs a spanning tree forwards to it. */
 export const BRIDGE_GROUP: Readonly<MacAddress> = Uint8Array.of(0x01, 0x80, 0xc2, 0x00, 0x00, 0x00);
@@ -64,16 +64,14 @@ const CONFIGURATION_LENGTH = 35;
 const RAPID_LENGTH = 36;
 const NOTIFICATION_LENGTH = 4;
 const RAPID_VERSION = 2;
-const TAG_PROTOCOL = 0x8100;
 
 /**
- * Reads the BPDU in a frame, tagged (802.1Q) or not.
+ * Reads the BPDU in a frame, tagged or not.
+ * @param tagged whether there is a tag before it; if not given, whether there is a customer tag (802.1Q).
  * @returns `undefined` for whatever is none of the three kinds, or shorter than its kind (802.1D 9.3.4).
  */
-export function parseBpdu(frame: Uint8Array): Bpdu | undefined {
-  let at = ETHERNET_TYPE_AT;
-  if (frame.length >= at + VLAN_TAG && readU16(frame, at) === TAG_PROTOCOL) at += VLAN_TAG;
-  at += 2;
+export function parseBpdu(frame: Uint8Array, tagged = hasCustomerTag(frame)): Bpdu | undefined {
+  let at = ETHERNET_TYPE_AT + (tagged ? VLAN_TAG : 0) + 2;
   if (frame.length < at + LLC + NOTIFICATION_LENGTH) return undefined;
   const announced = readU16(frame, at - 2);
   if (announced > LLC_LENGTH_MAX || at + announced > frame.length) return undefined;
@@ -91,6 +89,10 @@ export function parseBpdu(frame: Uint8Array): Bpdu | undefined {
     return length >= CONFIGURATION_LENGTH ? readFields(frame, at, type) : undefined;
   }
   return type === BpduType.topologyChange ? topologyChangeBpdu() : undefined;
+}
+
+function hasCustomerTag(frame: Uint8Array): boolean {
+  return frame.length >= ETHERNET_TYPE_AT + VLAN_TAG && readU16(frame, ETHERNET_TYPE_AT) === EtherType.customerTag;
 }
 
 function readFields(frame: Uint8Array, at: number, type: BpduType): Bpdu {
@@ -131,10 +133,16 @@ export function topologyChangeBpdu(): Bpdu {
 /**
  * The frame of a BPDU, unpadded.
  * @param source the sender's address.
- * @param vlan puts an 802.1Q tag of that VLAN, priority 0, before it.
+ * @param vlan puts a tag of that VLAN, priority 0, before it.
+ * @param tpid the tag's protocol identifier; 0x8100 (802.1Q) if not given.
  * @throws RangeError for a field that does not fit its place.
  */
-export function writeBpdu(bpdu: Bpdu, source: MacAddress, vlan?: number): Uint8Array {
+export function writeBpdu(
+  bpdu: Bpdu,
+  source: MacAddress,
+  vlan?: number,
+  tpid: Tpid = EtherType.customerTag,
+): Uint8Array {
   checkLength('source', source, MAC_LENGTH);
   const tag = vlan === undefined ? 0 : VLAN_TAG;
   const length = LENGTHS[bpdu.type];
@@ -144,7 +152,7 @@ export function writeBpdu(bpdu: Bpdu, source: MacAddress, vlan?: number): Uint8A
   let at = ETHERNET_TYPE_AT;
   if (vlan !== undefined) {
     checkField('VID', vlan, VID_MAX);
-    writeU16(frame, at, TAG_PROTOCOL);
+    writeU16(frame, at, tpid);
     writeU16(frame, at + 2, vlan);
     at += VLAN_TAG;
   }

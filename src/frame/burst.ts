@@ -7,16 +7,25 @@
  * A frame may be a *super-frame*: the 10 bytes before it are a `struct virtio_net_hdr` that says how it is to be cut and
  * which checksum is still to be completed (`offload`).
  *
- * What is sent is a *view*. View `i` is the frame of slot `i` as it arrived. View `BURST_SIZE + i` is the same frame with
- * its 802.1Q tag added or removed (`retag`): no byte moves, the view is gathered from pieces. Lists of views are what
- * a switch hands to its egresses.
+ * What is sent is a *view*. View `i` is the frame of slot `i` as it arrived. Views `BURST_SIZE + i` and `2 * BURST_SIZE + i`
+ * are the same frame with its VLAN tag changed (`retag`): no byte moves, the view is gathered from pieces. Lists of views
+ * are what a switch hands to its egresses. A frame needs no more than three:
+ *
+ * | frame as it arrived | second view          | third view                              |
+ * |---------------------|----------------------|-----------------------------------------|
+ * | without a tag       | with a customer tag  | with a service tag (802.1ad)            |
+ * | with a tag          | without it           | with the tag's protocol identifier (TPID) exchanged |
  */
 
 import { IOVEC, VIRTIO_NET_HDR } from '../sys/layout.js';
 import { Memory } from '../sys/memory.js';
+import { EtherType } from './ethernet.js';
+import type { Tpid } from './vlan.js';
 
 /** Most frames in a burst. */
 export const BURST_SIZE = 64;
+/** Views of a burst: numbers below this. */
+export const VIEWS = 3 * BURST_SIZE;
 /** Most bytes of a frame: a 64 kB IP packet with an Ethernet header and a tag. */
 export const FRAME_MAX = 65_535 + 14 + 4;
 /** Bytes before each frame that a sender may use. */
@@ -29,10 +38,10 @@ const STRIDE = Math.ceil((HEADROOM + FRAME_MAX + 64) / 128) * 128 + 64;
 
 // Per view: the offload header, for those who send one, then up to three pieces of the frame.
 const VIEW_BYTES = 4 * IOVEC.size;
-const TAG_PROTOCOL = 0x8100;
-/** Bytes per slot for a tag and for the offload header of its second view, each at a multiple of 8. */
+/** Bytes per view for a tag and for the offload header that goes with it, each at a multiple of 8. */
 const EXTRA_BYTES = 24;
 const EXTRA_HEADER = 8;
+const COMPLETE_HEADER = EXTRA_BYTES * (VIEWS - BURST_SIZE);
 /** Flag of `struct virtio_net_hdr`: a checksum is to be completed. */
 const NEEDS_CHECKSUM = 1;
 
@@ -48,7 +57,7 @@ export class Burst {
   /** Offset of each frame in `bytes`; a multiple of 4. */
   readonly start = new Uint32Array(BURST_SIZE);
   /** Bytes of each view. */
-  readonly length = new Uint32Array(BURST_SIZE * 2);
+  readonly length = new Uint32Array(VIEWS);
   /**
    * 1 where the 10 bytes before the frame are a `struct virtio_net_hdr` that asks for segmentation or a checksum
    * (a super-frame), 0 where the frame is complete as it is.
@@ -57,17 +66,17 @@ export class Burst {
   /** How many of the burst's frames have `offload` set. */
   superFrames = 0;
   /** How many pieces (iovecs) each view is gathered from. */
-  readonly pieces = new Uint8Array(BURST_SIZE * 2);
+  readonly pieces = new Uint8Array(VIEWS);
   readonly #slab: Memory;
   readonly #iovecs: Memory;
-  /** Tags and headers of second views; at its end ten zero bytes, the offload header of a complete frame. */
+  /** Tags and headers of changed views; at its end ten zero bytes, the offload header of a complete frame. */
   readonly #extras: Memory;
   /** Address of each view's iovecs, as two 32-bit words. */
-  readonly iovLow = new Uint32Array(BURST_SIZE * 2);
-  readonly iovHigh = new Uint32Array(BURST_SIZE * 2);
+  readonly iovLow = new Uint32Array(VIEWS);
+  readonly iovHigh = new Uint32Array(VIEWS);
   /** The same with the offload header before them: one piece more, pointed to by `withOffloadHeader`. */
-  readonly headedIovLow = new Uint32Array(BURST_SIZE * 2);
-  readonly headedIovHigh = new Uint32Array(BURST_SIZE * 2);
+  readonly headedIovLow = new Uint32Array(VIEWS);
+  readonly headedIovHigh = new Uint32Array(VIEWS);
   #scratch: Uint8Array | undefined;
 
   constructor() {
@@ -75,9 +84,9 @@ export class Burst {
     this.bytes = this.#slab.bytes;
     this.words = new Int32Array(this.#slab.buffer);
     this.shorts = new Uint16Array(this.#slab.buffer);
-    this.#iovecs = new Memory(VIEW_BYTES * BURST_SIZE * 2);
-    this.#extras = new Memory(EXTRA_BYTES * BURST_SIZE + VIRTIO_NET_HDR.size);
-    for (let view = 0; view < BURST_SIZE * 2; view++) {
+    this.#iovecs = new Memory(VIEW_BYTES * VIEWS);
+    this.#extras = new Memory(COMPLETE_HEADER + VIRTIO_NET_HDR.size);
+    for (let view = 0; view < VIEWS; view++) {
       this.#iovecs.setPointer(view * VIEW_BYTES + IOVEC.length, VIRTIO_NET_HDR.size);
       const headed = this.#iovecs.address + view * VIEW_BYTES;
       this.headedIovLow[view] = headed >>> 0;
@@ -148,54 +157,92 @@ export class Burst {
   }
 
   /**
-   * Makes the second view of a slot: without its tag if it has one, else with a tag of `vlan` (802.1Q; PCP and DEI 0).
-   * @param vlan VLAN identifier, 0 to 4094.
+   * Makes the second view of a slot: without its tag if it has one, else with a customer tag (802.1Q) of `vlan`.
+   * @param vlan VLAN identifier, 0 to 4094; PCP and DEI are 0.
    * @param tagged whether the frame as it arrived carries a tag.
    */
   retag(slot: number, vlan: number, tagged: boolean): number {
     const view = BURST_SIZE + slot;
-    const frame = this.#slab.address + this.start[slot];
-    const length = this.length[slot];
-    const first = view * VIEW_BYTES + IOVEC.size;
-    const memory = this.#iovecs;
-    memory.setPointer(first, frame);
-    memory.setPointer(first + IOVEC.length, 12);
-    if (tagged) {
-      memory.setPointer(first + IOVEC.size, frame + 16);
-      memory.setPointer(first + IOVEC.size + IOVEC.length, length - 16);
-      this.pieces[view] = 2;
-      this.length[view] = length - 4;
-    } else {
-      const tag = slot * EXTRA_BYTES;
-      this.#extras.view.setUint16(tag, TAG_PROTOCOL);
-      this.#extras.view.setUint16(tag + 2, vlan);
-      memory.setPointer(first + IOVEC.size, this.#extras.address + tag);
-      memory.setPointer(first + IOVEC.size + IOVEC.length, 4);
-      memory.setPointer(first + 2 * IOVEC.size, frame + 12);
-      memory.setPointer(first + 2 * IOVEC.size + IOVEC.length, length - 12);
-      this.pieces[view] = 3;
-      this.length[view] = length + 4;
-    }
-    if (this.offload[slot]) this.#shiftOffload(slot, tagged ? -4 : 4);
+    if (tagged) this.#withoutTag(slot, view);
+    else this.#withTag(slot, view, EtherType.customerTag, vlan);
     return view;
   }
 
-  /** Makes the offload header of a slot's second view, whose headers are `by` bytes longer. */
-  #shiftOffload(slot: number, by: number): void {
-    const at = slot * EXTRA_BYTES + EXTRA_HEADER;
-    const { view } = this.#extras;
+  /**
+   * Makes the third view of a slot: with its tag's protocol identifier exchanged for `tpid`, priority and VLAN as they
+   * are, if it has a tag, else with a service tag (802.1ad) of `vlan`.
+   * @param vlan VLAN identifier, 0 to 4094; PCP and DEI are 0.
+   * @param tagged whether the frame as it arrived carries a tag.
+   */
+  retagService(slot: number, vlan: number, tagged: boolean, tpid: Tpid): number {
+    const view = 2 * BURST_SIZE + slot;
+    if (tagged) this.#withProtocol(slot, view, tpid);
+    else this.#withTag(slot, view, EtherType.serviceTag, vlan);
+    return view;
+  }
+
+  #withoutTag(slot: number, view: number): void {
+    const frame = this.#slab.address + this.start[slot];
+    const rest = this.length[slot] - 16;
+    this.#piece(view, 0, frame, 12);
+    this.#piece(view, 1, frame + 16, rest);
+    this.#complete(slot, view, 2, -4);
+  }
+
+  #withTag(slot: number, view: number, tpid: Tpid, vlan: number): void {
+    const tag = extra(view);
+    this.#extras.view.setUint16(tag, tpid);
+    this.#extras.view.setUint16(tag + 2, vlan);
+    this.#around(slot, view, tag, 4, 12);
+    this.#complete(slot, view, 3, 4);
+  }
+
+  #withProtocol(slot: number, view: number, tpid: Tpid): void {
+    const tag = extra(view);
+    this.#extras.view.setUint16(tag, tpid);
+    this.#around(slot, view, tag, 2, 14);
+    this.#complete(slot, view, 3, 0);
+  }
+
+  /** A view of the addresses, `size` bytes of a tag, and the frame from `rest` on. */
+  #around(slot: number, view: number, tag: number, size: number, rest: number): void {
+    const frame = this.#slab.address + this.start[slot];
+    this.#piece(view, 0, frame, 12);
+    this.#piece(view, 1, this.#extras.address + tag, size);
+    this.#piece(view, 2, frame + rest, this.length[slot] - rest);
+  }
+
+  #piece(view: number, index: number, address: number, length: number): void {
+    const iovec = view * VIEW_BYTES + (index + 1) * IOVEC.size;
+    this.#iovecs.setPointer(iovec + IOVEC.base, address);
+    this.#iovecs.setPointer(iovec + IOVEC.length, length);
+  }
+
+  #complete(slot: number, view: number, pieces: number, growth: number): void {
+    this.pieces[view] = pieces;
+    this.length[view] = this.length[slot] + growth;
+    if (this.offload[slot]) this.#shiftOffload(slot, view, growth);
+  }
+
+  /** Makes the offload header of a changed view, whose headers are `by` bytes longer. */
+  #shiftOffload(slot: number, view: number, by: number): void {
+    const at = extra(view) + EXTRA_HEADER;
     this.#extras.bytes.set(this.offloadHeader(slot), at);
-    for (const field of [VIRTIO_NET_HDR.headerLength, VIRTIO_NET_HDR.checksumStart]) {
-      view.setUint16(at + field, view.getUint16(at + field, true) + by, true);
-    }
+    this.#addTo(at + VIRTIO_NET_HDR.headerLength, by);
+    this.#addTo(at + VIRTIO_NET_HDR.checksumStart, by);
+  }
+
+  #addTo(field: number, by: number): void {
+    const { view } = this.#extras;
+    view.setUint16(field, view.getUint16(field, true) + by, true);
   }
 
   /** Address of the offload header of a view: zeros for a complete frame. */
   offloadHeaderAddress(view: number): number {
     const slot = view & (BURST_SIZE - 1);
-    if (this.offload[slot] === 0) return this.#extras.address + EXTRA_BYTES * BURST_SIZE;
+    if (this.offload[slot] === 0) return this.#extras.address + COMPLETE_HEADER;
     if (view < BURST_SIZE) return this.#slab.address + this.start[slot] - VIRTIO_NET_HDR.size;
-    return this.#extras.address + slot * EXTRA_BYTES + EXTRA_HEADER;
+    return this.#extras.address + extra(view) + EXTRA_HEADER;
   }
 
   /** Points the first of a view's iovecs to its offload header. Returns their address: `pieces[view] + 1` of them. */
@@ -246,7 +293,7 @@ export class Burst {
     if (this.offload[slot] === 0) target.fill(0, offset, offset + VIRTIO_NET_HDR.size);
     else if (view < BURST_SIZE) target.set(this.offloadHeader(slot), offset);
     else {
-      const at = slot * EXTRA_BYTES + EXTRA_HEADER;
+      const at = extra(view) + EXTRA_HEADER;
       target.set(this.#extras.bytes.subarray(at, at + VIRTIO_NET_HDR.size), offset);
     }
   }
@@ -259,15 +306,17 @@ export class Burst {
       target.set(this.bytes.subarray(start, start + length), offset);
       return length;
     }
-    const slot = view - BURST_SIZE;
+    const slot = view & (BURST_SIZE - 1);
     const start = this.start[slot];
+    const growth = length - this.length[slot];
     target.set(this.bytes.subarray(start, start + 12), offset);
-    if (length < this.length[slot]) {
-      target.set(this.bytes.subarray(start + 16, start + 4 + length), offset + 12);
-    } else {
-      const tag = slot * EXTRA_BYTES;
-      target.set(this.#extras.bytes.subarray(tag, tag + 4), offset + 12);
-      target.set(this.bytes.subarray(start + 12, start + length - 4), offset + 16);
+    if (growth < 0) target.set(this.bytes.subarray(start + 16, start + 4 + length), offset + 12);
+    else {
+      // A whole tag, or the two bytes that were exchanged.
+      const size = growth === 0 ? 2 : 4;
+      const tag = extra(view);
+      target.set(this.#extras.bytes.subarray(tag, tag + size), offset + 12);
+      target.set(this.bytes.subarray(start + 12 + size - growth, start + length - growth), offset + 12 + size);
     }
     return length;
   }
@@ -278,6 +327,11 @@ export class Burst {
     this.#scratch ??= new Uint8Array(FRAME_MAX + 4);
     return this.#scratch.subarray(0, this.copyView(view, this.#scratch, 0));
   }
+}
+
+/** Where the tag of a changed view lies. */
+function extra(view: number): number {
+  return (view - BURST_SIZE) * EXTRA_BYTES;
 }
 
 /** The list of all frames of a burst as they arrived: views 0 to 63. */

@@ -2,7 +2,7 @@
  * Enhanced packet blocks (draft-ietf-opsawg-pcapng section 4.3) written in place, for those who record every frame of a
  * network: `pcapng-writer.ts` makes each block an array of its own.
  *
- * Blocks are little-endian, of interface 0 and with its time in nanoseconds, and carry the packet's direction.
+ * Blocks are little-endian, with their time in nanoseconds, and carry the packet's direction.
  */
 
 import { BLOCK_OVERHEAD, BlockType, OptionCode, padded } from './pcapng.js';
@@ -21,9 +21,13 @@ export type PacketDirection = (typeof PacketDirection)[keyof typeof PacketDirect
 export class PacketTime {
   high = 0;
   low = 0;
+  seconds = 0;
+  nanoseconds = 0;
 
   /** @param nanoseconds beyond those seconds, 0 to 999 999 999. */
   set(seconds: number, nanoseconds: number): void {
+    this.seconds = seconds;
+    this.nanoseconds = nanoseconds;
     // A product of 2^61 is put together from halves that a double holds exactly.
     const upper = Math.floor(seconds / 0x1_0000) * 1e9;
     const lower = (seconds % 0x1_0000) * 1e9 + nanoseconds + (upper % 0x1_0000) * 0x1_0000;
@@ -40,6 +44,7 @@ export function packetBlockLength(kept: number): number {
 /**
  * Writes a block round the `kept` bytes of a packet that lie, or will, at `at + PACKET_AT`.
  * @param original bytes that the packet had.
+ * @param interfaceId number of its interface description.
  */
 export function putPacketBlock(
   view: DataView,
@@ -48,11 +53,12 @@ export function putPacketBlock(
   kept: number,
   original: number,
   direction: PacketDirection,
+  interfaceId = 0,
 ): void {
   const length = packetBlockLength(kept);
   view.setUint32(at, BlockType.enhancedPacket, true);
   view.setUint32(at + 4, length, true);
-  view.setUint32(at + 8, 0, true);
+  view.setUint32(at + 8, interfaceId, true);
   view.setUint32(at + 12, time.high, true);
   view.setUint32(at + 16, time.low, true);
   view.setUint32(at + 20, kept, true);

@@ -1,5 +1,6 @@
 /**
- * Records frames as pcapng, as they pass: the one writer behind `capture://` and `pcap://FILE[out]`.
+ * Records frames as pcapng or classic pcap, as they pass: the one writer behind `capture://`, `pcap://FILE[out]`, the
+ * mirrors of a switch and its `pdump`.
  *
  * Blocks are made in one piece of memory and written when it is filled, once a second and at the end; to who watches
  * live, ten times a second. So what a killed process leaves is a sound file that lacks its last second at most. Where
@@ -7,6 +8,7 @@
  */
 
 import type { Burst } from '../frame/burst.js';
+import { pcapFileHeader, putPcapRecord, RECORD_PACKET_AT } from '../frame/pcap-record.js';
 import {
   PACKET_AT,
   type PacketDirection,
@@ -15,7 +17,7 @@ import {
   putPacketBlock,
 } from '../frame/pcapng-packet.js';
 import { interfaceDescriptionBlock, sectionHeaderBlock } from '../frame/pcapng-writer.js';
-import { errnoText, VdeError } from '../sys/errors.js';
+import { callError, errnoText, VdeError } from '../sys/errors.js';
 import { Memory } from '../sys/memory.js';
 import { type CaptureOutput, openOutput } from './capture-output.js';
 import { sendCut } from './cutting.js';
@@ -31,8 +33,10 @@ const LIVE_FLUSH_MS = 100;
 const CLOCK_SLACK_MS = 20;
 
 export interface CaptureFileOptions {
-  /** What the capture calls the place that it was taken at. */
-  interfaceName: string;
+  /** What the capture calls the place that it was taken at, or the places, numbered from 0. */
+  interfaceName: string | readonly string[];
+  /** `pcapng` if not given; `pcap` knows neither places nor directions. */
+  format?: 'pcapng' | 'pcap';
   /** Bytes kept of each frame; 0 for all. */
   snaplen?: number;
   /** Size in bytes that a file begins anew at; 0 for never. */
@@ -41,6 +45,8 @@ export interface CaptureFileOptions {
   files?: number;
   /** Told what the user should know. */
   notice: (line: string) => void;
+  /** If given, a capture that cannot be written, or whose reader leaves, ends for good, and this is called. */
+  onStopped?: () => void;
 }
 
 /** See the head of this file. */
@@ -64,6 +70,10 @@ export class CaptureFile {
   #failed = false;
   #stopped = false;
   #direction: PacketDirection = 1;
+  #place = 0;
+  readonly #classic: boolean;
+  /** Where a packet lies in its block. */
+  readonly #packetAt: number;
   readonly #append = (burst: Burst, views: Uint8Array, count: number) => this.#appendAll(burst, views, count);
   readonly #cutting = { drops: noDrops() };
 
@@ -77,27 +87,35 @@ export class CaptureFile {
     private readonly subject: string,
     private readonly options: CaptureFileOptions,
   ) {
-    const { interfaceName: name, snaplen = 0, files = 1 } = options;
-    this.#header = Buffer.concat([
-      sectionHeaderBlock({ application: 'vde' }),
-      interfaceDescriptionBlock({ name, snaplen }),
-    ]);
+    const { interfaceName, snaplen = 0, files = 1, format } = options;
+    this.#classic = format === 'pcap';
+    this.#packetAt = this.#classic ? RECORD_PACKET_AT : PACKET_AT;
+    this.#header = this.#classic ? pcapFileHeader(snaplen) : pcapngHeader([interfaceName].flat(), snaplen);
     this.#readClock();
     this.#output = openOutput(path, subject, files, {
       onRoom: () => this.flush(),
       onGone: () => this.#readerGone(path),
     });
-    if (this.#output.ready) this.#begin();
-    this.flush();
     this.#timer = setInterval(() => this.#tick(), this.#output.live ? LIVE_FLUSH_MS : FLUSH_MS);
     this.#timer.unref();
+    if (this.#output.ready) this.#begin();
+    this.flush();
   }
 
-  /** Records `count` views of a burst, super-frames as the frames of the wire that they stand for. */
-  record(burst: Burst, views: Uint8Array, count: number, direction: PacketDirection): void {
+  /** Whether nothing is recorded any more. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /**
+   * Records `count` views of a burst, super-frames as the frames of the wire that they stand for.
+   * @param place the number of the place where they passed.
+   */
+  record(burst: Burst, views: Uint8Array, count: number, direction: PacketDirection, place = 0): void {
     if (this.#stopped || !this.#output.ready) return;
     this.#stamp();
     this.#direction = direction;
+    this.#place = place;
     if (burst.superFrames === 0) this.#appendAll(burst, views, count);
     else sendCut(this.#cutting, this.#append, burst, views, count);
   }
@@ -108,21 +126,29 @@ export class CaptureFile {
     for (let k = 0; k < count; k++) {
       const whole = length[views[k]];
       const kept = snaplen > 0 && whole > snaplen ? snaplen : whole;
-      const block = packetBlockLength(kept);
+      const block = this.#classic ? RECORD_PACKET_AT + kept : packetBlockLength(kept);
       // A view that has to be put together is copied whole before it is cut.
-      const room = Math.max(block, PACKET_AT + whole);
+      const room = Math.max(block, this.#packetAt + whole);
       const inFile = this.#written + this.#filled - this.#sent;
       if (size > 0 && inFile + block > size && inFile > this.#header.length) this.#rotate();
       if (this.#stopped || (this.#filled + room > BUFFER_SIZE && !this.#makeRoom(room))) {
         this.lost++;
         continue;
       }
-      burst.copyView(views[k], this.#buffer.bytes, this.#filled + PACKET_AT);
-      putPacketBlock(this.#buffer.view, this.#filled, this.#time, kept, whole, this.#direction);
+      burst.copyView(views[k], this.#buffer.bytes, this.#filled + this.#packetAt);
+      this.#put(kept, whole);
       this.#filled += block;
       this.#waiting++;
       if (this.#filled >= FLUSH_SIZE && !this.#output.live) this.flush();
     }
+  }
+
+  /** Writes what goes round a packet. */
+  #put(kept: number, whole: number): void {
+    const { view } = this.#buffer;
+    const time = this.#time;
+    if (this.#classic) putPcapRecord(view, this.#filled, time.seconds, time.nanoseconds, kept, whole);
+    else putPacketBlock(view, this.#filled, time, kept, whole, this.#direction, this.#place);
   }
 
   /** Now, to the nanosecond as far as the machine knows it. */
@@ -186,7 +212,8 @@ export class CaptureFile {
   }
 
   #complain(errno: number): void {
-    if (this.#failed) return;
+    if (this.options.onStopped) this.#stop(callError('write', errno, this.subject));
+    if (this.#failed || this.#stopped) return;
     this.#failed = true;
     this.options.notice(
       `${this.subject}: ${errnoText(errno)}: frames pass, but are not recorded until it can be written`,
@@ -216,7 +243,8 @@ export class CaptureFile {
     this.#sent = 0;
     this.#filled = 0;
     this.#waiting = 0;
-    if (path === '-') this.#stop(new VdeError({ code: 'EPIPE', subject: this.subject, cause: 'its reader has left' }));
+    if (path === '-' || this.options.onStopped)
+      this.#stop(new VdeError({ code: 'EPIPE', subject: this.subject, cause: 'its reader has left' }));
   }
 
   /** Nothing more is recorded. */
@@ -227,6 +255,7 @@ export class CaptureFile {
     this.#output.close();
     const why = error instanceof VdeError ? error.message : `${this.subject}: ${(error as Error).message}`;
     this.options.notice(`${why}: frames pass, but are not recorded any more`);
+    this.options.onStopped?.();
   }
 
   /** Writes what there is and ends the capture. Idempotent. */
@@ -238,4 +267,9 @@ export class CaptureFile {
     this.#output.close();
     if (this.lost > 0) this.options.notice(`${this.subject}: ${this.lost} frames were not recorded`);
   }
+}
+
+function pcapngHeader(names: readonly string[], snaplen: number): Uint8Array {
+  const places = names.map((name) => interfaceDescriptionBlock({ name, snaplen }));
+  return Buffer.concat([sectionHeaderBlock({ application: 'vde' }), ...places]);
 }

@@ -48,8 +48,15 @@ export interface OutputEvents {
  */
 export function openOutput(path: string, subject: string, files: number, events: OutputEvents): CaptureOutput {
   if (path === '-') return openStandardOutput(subject, events);
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat?.isFIFO() ? new FifoOutput(path, subject, events) : new FileOutput(path, subject, files);
+  return isFifo(path, subject) ? new FifoOutput(path, subject, events) : new FileOutput(path, subject, files);
+}
+
+function isFifo(path: string, subject: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isFIFO() ?? false;
+  } catch (error) {
+    throw fromNodeError(error, `${subject}: ${path}`);
+  }
 }
 
 class FileOutput implements CaptureOutput {

@@ -8,7 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
-import { callError } from '../sys/errors.js';
+import { callError, type VdeError } from '../sys/errors.js';
 import { close, descendants, kill, type Pipe, pipe } from '../sys/process.js';
 import { StreamPlug } from './stream.js';
 
@@ -56,18 +56,27 @@ export class CommandProcess {
   static async start([file, ...args]: readonly string[], name = file): Promise<CommandProcess> {
     const toChild = pipe();
     const fromChild = pipe();
+    const refusal = (error: NodeJS.ErrnoException): VdeError => {
+      const what = name === file ? 'the command' : `"${file}"`;
+      return callError('execvp', Math.abs(error.errno ?? 2), name, `${what} cannot be run`);
+    };
+    const spawnOrFail = (): ChildProcess => {
+      try {
+        return spawn(file, args, { stdio: [toChild.read, fromChild.write, 'inherit'] });
+      } catch (error) {
+        // Of some reasons, such as ENOTDIR, node tells at once rather than by an event.
+        throw refusal(error as NodeJS.ErrnoException);
+      }
+    };
     try {
-      const child = spawn(file, args, { stdio: [toChild.read, fromChild.write, 'inherit'] });
+      const child = spawnOrFail();
       const ended = new Promise<number>((done) => {
         child.once('exit', (status, signal) => done(status ?? 128 + signalNumber(signal)));
         child.once('error', () => done(127));
       });
       await new Promise<void>((done, fail) => {
         child.once('spawn', done);
-        child.once('error', (error: NodeJS.ErrnoException) => {
-          const what = name === file ? 'the command' : `"${file}"`;
-          fail(callError('execvp', Math.abs(error.errno ?? 2), name, `${what} cannot be run`));
-        });
+        child.once('error', (error) => fail(refusal(error)));
       });
       return new CommandProcess(child, ended, name, fromChild.read, toChild.write);
     } finally {

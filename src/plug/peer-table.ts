@@ -47,6 +47,8 @@ export interface PeerTableOptions {
   random: () => number;
   /** Asked once for each new member whether it may be one; its socket address lies in `words` from `at`. */
   admit?: (words: Uint32Array, at: number) => boolean;
+  /** Told of each member that is forgotten: its number may be given to another. */
+  onForgotten?: (peer: number) => void;
 }
 
 /** See the head of this file. */
@@ -57,6 +59,7 @@ export class PeerTable {
   readonly #expire: number;
   readonly #seed: number;
   readonly #admit: ((words: Uint32Array, at: number) => boolean) | undefined;
+  readonly #onForgotten: ((peer: number) => void) | undefined;
 
   readonly #addresses = new Memory(PEERS_MAX * ADDRESS);
   /** By member: how many stations it has, how often its number was given away, the next member of its hash chain. */
@@ -84,6 +87,7 @@ export class PeerTable {
     this.#expire = options.expire;
     this.#seed = Math.floor(options.random() * 0x1_0000_0000) | 0;
     this.#admit = options.admit;
+    this.#onForgotten = options.onForgotten;
   }
 
   /** Stations in the table; those that are past their time or whose member has left count until their place is needed. */
@@ -170,9 +174,16 @@ export class PeerTable {
     if (this.#count * 2 > this.#mask) this.#resize((this.#mask + 1) * 2);
   }
 
+  /** The member of the socket address in `words` from `at`, or -1. */
+  findPeer(words: Uint32Array, at: number): number {
+    let peer = this.#heads[this.#bucket(words, at)];
+    while (peer !== NONE && !this.#same(peer, words, at)) peer = this.#next[peer];
+    return peer;
+  }
+
   /** Forgets the member of a socket address with all its stations. */
   forget(words: Uint32Array, at: number): void {
-    const peer = this.#findPeer(words, at);
+    const peer = this.findPeer(words, at);
     if (peer !== NONE) this.forgetPeer(peer);
   }
 
@@ -206,15 +217,9 @@ export class PeerTable {
     return hash & (PEERS_MAX - 1);
   }
 
-  #findPeer(words: Uint32Array, at: number): number {
-    let peer = this.#heads[this.#bucket(words, at)];
-    while (peer !== NONE && !this.#same(peer, words, at)) peer = this.#next[peer];
-    return peer;
-  }
-
   /** The member of a socket address, a new one if need be; -1 if there is no room for it or for another station of it. */
   #takePeer(words: Uint32Array, at: number, now: number): number {
-    const known = this.#findPeer(words, at);
+    const known = this.findPeer(words, at);
     if (known !== NONE) return this.#stations[known] < this.#share ? known : NONE;
     if (!hasPort(words, at) || this.#admit?.(words, at) === false) return NONE;
     if (this.#peers === PEERS_MAX && (!this.#sweep(now) || this.#peers === PEERS_MAX)) return NONE;
@@ -245,6 +250,7 @@ export class PeerTable {
     this.#next[peer] = this.#free;
     this.#free = peer;
     this.#peers--;
+    this.#onForgotten?.(peer);
   }
 
   /** Removes what is past its time; false if that was done only just now. */

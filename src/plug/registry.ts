@@ -23,6 +23,7 @@ import { vdeslScheme } from './vdesl.js';
 import { vlanScheme } from './vlan.js';
 import { vxlanScheme } from './vxlan.js';
 import { vxvdeScheme } from './vxvde.js';
+import { vxvdexScheme } from './vxvdex.js';
 
 const schemes = new Map<string, Scheme>();
 
@@ -46,6 +47,7 @@ const builtIn: readonly Scheme[] = [
   ptpScheme,
   udpScheme,
   vxvdeScheme,
+  vxvdexScheme,
   vxlanScheme,
   packetScheme,
   macvtapScheme,

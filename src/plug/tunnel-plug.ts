@@ -1,8 +1,5 @@
 /**
- * A plug over a connected UDP socket: a cable to one peer, who may come, go and come back unseen.
- *
- * To a peer that is an end of ours super-frames go whole (`tunnel-hello.ts`). To any other they are cut, TCP so that no
- * datagram needs IP fragments. Errors that the network reports are soft: they are taken, so that they are not reported
+ * A plug over a connected UDP socket: a cable to one peer (`tunnel-peer.ts`), who may come, go and come back unseen. Errors that the network reports are soft: they are taken, so that they are not reported
  * for ever, and otherwise only mean that what is known of the peer may be old.
  */
 
@@ -25,11 +22,11 @@ import {
 } from '../sys/socket.js';
 import { enableReceiveOffload, unfragmentedPayload } from '../sys/udp-offload.js';
 import { PlugBase } from './base.js';
-import { sendCut } from './cutting.js';
 import type { Adoptable, Drops, Plug } from './plug.js';
 import { HELLO_SIZE, makeTag, TunnelHello } from './tunnel-hello.js';
+import { TunnelPeer } from './tunnel-peer.js';
 import { TunnelReceiver } from './tunnel-receiver.js';
-import { type Destination, TunnelSender } from './tunnel-sender.js';
+import { TunnelSender } from './tunnel-sender.js';
 
 /** Buffers of a tunnel's socket, in bytes: what arrives while we do something else. The system's limit may be lower. */
 const BUFFER = 4 << 20;
@@ -39,14 +36,11 @@ const BURSTS_PER_TURN = 4;
 const BULK_BYTES = 32 << 10;
 /** Wake-ups in a row with nothing to read after which the socket is taken for a trick of who gave it. */
 const IDLE_MAX = 10_000;
-/** How often the path is asked for its MTU while super-frames are cut or sent, in ms. */
-const PATH_MS = 1000;
 
 const EAGAIN = errnoNumber('EAGAIN');
 const ECONNREFUSED = errnoNumber('ECONNREFUSED');
 
 const NO_HEADER = new Uint8Array(0);
-const one = new Uint8Array(1);
 let outbox: Memory | undefined;
 
 export interface TunnelPlugOptions {
@@ -62,8 +56,7 @@ export class TunnelPlug extends PlugBase implements Plug {
   readonly name: string;
   readonly takesOffloads = true;
   readonly #socket: Descriptor;
-  readonly #peer: Destination = { address: 0, length: 0, unfragmented: 0 };
-  readonly #hello: TunnelHello | undefined;
+  readonly #peer: TunnelPeer;
   readonly #sender: TunnelSender;
   readonly #receiver: TunnelReceiver;
   /** As much may wait in the kernel before its event for room comes. */
@@ -71,7 +64,6 @@ export class TunnelPlug extends PlugBase implements Plug {
   #watch: Watch | undefined;
   #blocked = false;
   #idle = 0;
-  #pathKnown = Number.NEGATIVE_INFINITY;
 
   /** Takes the socket over. */
   constructor(socket: Descriptor, { name, hello = true, drops }: TunnelPlugOptions) {
@@ -83,7 +75,6 @@ export class TunnelPlug extends PlugBase implements Plug {
     enableReceiveOffload(socket);
     this.#half = getOption(socket.fd, SOL_SOCKET, SO_SNDBUF) / 2;
     const tag = makeTag(randomFillSync);
-    this.#hello = hello ? new TunnelHello(tag, randomFillSync) : undefined;
     this.#sender = new TunnelSender(socket.fd, NO_HEADER, this.drops, (error) => this.#onError(error));
     this.#receiver = new TunnelReceiver({
       header: 0,
@@ -94,7 +85,15 @@ export class TunnelPlug extends PlugBase implements Plug {
       },
       onHello: (bytes, at) => this.#onHello(bytes, at),
     });
-    this.#findPath(performance.now());
+    const end = {
+      drops: this.drops,
+      sender: this.#sender,
+      flush: () => this.#flush(),
+      post: (message: Uint8Array) => this.#post(message),
+      pathTo: () => unfragmentedPayload(socket.fd),
+    };
+    this.#peer = new TunnelPeer(end, 0, 0, hello ? new TunnelHello(tag, randomFillSync) : undefined);
+    this.#peer.findPath(performance.now());
   }
 
   get maxFrame(): number {
@@ -139,40 +138,14 @@ export class TunnelPlug extends PlugBase implements Plug {
     }
   }
 
-  override send(burst: Burst, views: Uint8Array, count: number): void {
-    if (this.closed) return;
-    if (burst.superFrames === 0) {
-      this.transmit(burst, views, count);
-      return;
-    }
-    const now = performance.now();
-    if (now - this.#pathKnown >= PATH_MS) this.#findPath(now);
-    const request = this.#hello?.request(now);
-    if (request !== undefined) this.#post(request);
-    if (this.#hello?.usable(now)) this.#transmitWhole(burst, views, count, this.#hello.peerTag);
-    else this.#cut(burst, views, count);
-  }
-
-  #cut(burst: Burst, views: Uint8Array, count: number): void {
-    sendCut(this, (b, v, n) => this.transmit(b, v, n), burst, views, count, this.#peer.unfragmented);
-  }
-
-  #transmitWhole(burst: Burst, views: Uint8Array, count: number, tag: Uint8Array): void {
-    for (let k = 0; k < count; k++) {
-      const view = views[k];
-      if (burst.offload[view & (BURST_SIZE - 1)] === 0) this.#sender.add(burst, view, this.#peer);
-      else if (!this.#sender.addWhole(burst, view, this.#peer, tag)) {
-        this.#flush();
-        one[0] = view;
-        this.#cut(burst, one, 1);
-      }
-    }
-    this.#flush();
-  }
-
   protected override transmit(burst: Burst, views: Uint8Array, count: number): void {
     if (this.closed) return;
-    for (let k = 0; k < count; k++) this.#sender.add(burst, views[k], this.#peer);
+    const now = burst.superFrames > 0 ? performance.now() : 0;
+    for (let k = 0; k < count; k++) {
+      const view = views[k];
+      if (burst.superFrames > 0 && burst.offload[view & (BURST_SIZE - 1)]) this.#peer.addSuperFrame(burst, view, now);
+      else this.#sender.add(burst, view, this.#peer);
+    }
     this.#flush();
   }
 
@@ -191,23 +164,18 @@ export class TunnelPlug extends PlugBase implements Plug {
   }
 
   #onHello(bytes: Uint8Array, at: number): void {
-    const answer = this.#hello?.receive(bytes, at, performance.now());
+    const answer = this.#peer.hello?.receive(bytes, at, performance.now());
     if (answer !== undefined && !this.closed) this.#post(answer);
   }
 
   #onError(error: number): void {
-    if (error === ECONNREFUSED) this.#hello?.forget();
-    else this.#pathKnown = Number.NEGATIVE_INFINITY;
+    if (error === ECONNREFUSED) this.#peer.hello?.forget();
+    else this.#peer.forgetPath();
   }
 
   /** Nobody but a process that gave the socket away can do that; it would be reported for ever. */
   #shutDown(): void {
     this.lose(new VdeError({ code: 'ESHUTDOWN', subject: this.name, cause: 'its socket has been shut down' }));
-  }
-
-  #findPath(now: number): void {
-    this.#pathKnown = now;
-    this.#peer.unfragmented = unfragmentedPayload(this.#socket.fd);
   }
 
   adoptable(): Adoptable {

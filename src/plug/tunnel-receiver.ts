@@ -3,18 +3,19 @@
  *
  * Datagrams that arrive one by one stay where they were received. Of those that arrive joined (`udp-offload.ts`), plain
  * frames are copied apart, and pieces of a super-frame moved together. A super-frame whose pieces come in several
- * messages, perhaps in another order, is put together in memory of its own; the next one takes its place.
+ * messages is put together elsewhere (`tunnel-reassembly.ts`).
  */
 
 import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN, HEADROOM } from '../frame/burst.js';
 import { OffloadFlag } from '../frame/offload.js';
 import { ReceiveVector } from '../sys/batch.js';
-import { SOCKADDR_IN6, VIRTIO_NET_HDR } from '../sys/layout.js';
+import { VIRTIO_NET_HDR } from '../sys/layout.js';
 import type { Memory } from '../sys/memory.js';
 import { SEGMENT_CONTROL_ROOM, segmentSize } from '../sys/udp-offload.js';
 import type { Drops } from './plug.js';
-import { LAST, PIECES_MAX, PREFIX, PREFIX_AND_OFFLOAD, TOTAL_MAX } from './tunnel-format.js';
-import { HELLO_SIZE, isHello, TAG_SIZE } from './tunnel-hello.js';
+import { LAST, PIECES_MAX, PREFIX, PREFIX_AND_OFFLOAD } from './tunnel-format.js';
+import { isHello, TAG_SIZE } from './tunnel-hello.js';
+import { Reassembly } from './tunnel-reassembly.js';
 
 /** Longest header before each frame. */
 export const HEADER_MAX = HEADROOM - PREFIX_AND_OFFLOAD;
@@ -22,8 +23,8 @@ export const HEADER_MAX = HEADROOM - PREFIX_AND_OFFLOAD;
 const LONG_MESSAGES = 4;
 const LONG = 16 << 10;
 const OFFLOAD = VIRTIO_NET_HDR.size;
-/** Bytes of the longest socket address. */
-const SENDER_SIZE = SOCKADDR_IN6.size;
+/** Peers whose super-frames may come in pieces at the same time, where there are many peers. */
+const SENDERS_MAX = 8;
 
 // Run to completion: a message is worked off before the next are received, so one set serves every tunnel.
 const bursts: { arrived?: Burst; apart?: Burst } = {};
@@ -53,8 +54,11 @@ export interface TunnelReceiverOptions {
   onFrames(burst: Burst): void;
   /** Takes a datagram for which `isHello` holds; `message` as in `source`. */
   onHello(bytes: Uint8Array, at: number, message: number): void;
-  /** Looks at the header of a datagram; false if it is not to be read. */
-  accepts?(bytes: Uint8Array, at: number): boolean;
+  /**
+   * Looks at the header of a datagram, and at where it came from; false if it is not to be read. What follows the header
+   * has `length` bytes, less than none if the header is not all there.
+   */
+  accepts?(bytes: Uint8Array, at: number, length: number, message: number): boolean;
 }
 
 /** See the head of this file. */
@@ -69,17 +73,7 @@ export class TunnelReceiver {
   readonly #apart: Burst;
   #long = false;
 
-  // The super-frame that is being put together.
-  #whole: Uint8Array | undefined;
-  #number = -1;
-  #total = 0;
-  #missing = 0;
-  /** Bytes of each piece but the last, 0 if none has come; the last one's place, -1 if it has not come. */
-  #room = 0;
-  #lastIndex = -1;
-  #lastOffset = 0;
-  readonly #have = new Uint8Array(PIECES_MAX);
-  #sender: Uint8Array | undefined;
+  readonly #reassembly: Reassembly;
 
   constructor(options: TunnelReceiverOptions) {
     this.#options = options;
@@ -90,6 +84,7 @@ export class TunnelReceiver {
     this.#arrived = bursts.arrived;
     this.#apart = bursts.apart;
     this.#vector = vectorFor(this.#arrived, options.header, options.sources ?? false);
+    this.#reassembly = new Reassembly(options.drops, options.sources ? SENDERS_MAX : 1, this.sources);
   }
 
   /** Socket addresses of the last messages' senders. */
@@ -155,7 +150,7 @@ export class TunnelReceiver {
   #datagram(start: number, bytes: number, message: number): void {
     const at = start + this.#header;
     const length = bytes - this.#header;
-    const kind = this.#kind(start, at, length);
+    const kind = this.#kind(start, at, length, message);
     if (kind === PLAIN) this.#put(at, length, 0, message);
     else if (kind === HELLO) this.#options.onHello(this.#arrived.bytes, at, message);
     else if (kind === PIECE) {
@@ -166,14 +161,10 @@ export class TunnelReceiver {
     }
   }
 
-  #kind(start: number, at: number, length: number): typeof NOTHING | typeof PLAIN | typeof PIECE | typeof HELLO {
+  #kind(start: number, at: number, length: number, message: number): Kind {
     const { bytes } = this.#arrived;
     const { drops, accepts } = this.#options;
-    if (length < HELLO_SIZE) {
-      drops.runt++;
-      return NOTHING;
-    }
-    if (accepts !== undefined && !accepts(bytes, start)) return NOTHING;
+    if (accepts !== undefined && !accepts(bytes, start, length, message)) return NOTHING;
     if (length < FRAME_MIN) {
       if (isHello(bytes, at, length)) return HELLO;
       drops.runt++;
@@ -192,6 +183,13 @@ export class TunnelReceiver {
     const tag = this.#tag;
     if (bytes[at] !== tag[0]) return false;
     for (let i = 1; i < TAG_SIZE; i++) if (bytes[at + i] !== tag[i]) return false;
+    return true;
+  }
+
+  /** Whether two headers are the same. */
+  #isHeader(at: number, other: number): boolean {
+    const { bytes } = this.#arrived;
+    for (let i = 0; i < this.#header; i++) if (bytes[at + i] !== bytes[other + i]) return false;
     return true;
   }
 
@@ -222,18 +220,18 @@ export class TunnelReceiver {
     const first = start + this.#header;
     if (room <= 0 || !this.#isTagged(first)) return false;
     const { bytes: data } = this.#arrived;
-    const { accepts } = this.#options;
     const count = Math.ceil(bytes / size);
     const total = this.#totalAt(first);
     if (count > PIECES_MAX || total !== bytes - count * before || total - (count - 1) * room <= 0) return false;
     for (let index = 0; index < count; index++) {
       const at = start + index * size;
       const prefix = at + this.#header;
-      if (accepts !== undefined && !accepts(data, at)) return false;
-      if (!this.#isTagged(prefix) || data[prefix + PREFIX.number] !== data[first + PREFIX.number]) return false;
+      if (!this.#isHeader(at, start) || !this.#isTagged(prefix)) return false;
+      if (data[prefix + PREFIX.number] !== data[first + PREFIX.number]) return false;
       if (data[prefix + PREFIX.index] !== (index | (index === count - 1 ? LAST : 0))) return false;
       if (this.#totalAt(prefix) !== total) return false;
     }
+    if (this.#options.accepts?.(data, start, size - this.#header, message) === false) return true;
     const whole = start + before;
     for (let index = 1; index < count; index++) {
       const from = start + index * size + before;
@@ -251,7 +249,7 @@ export class TunnelReceiver {
     for (let done = 0; done < bytes; done += size) {
       const at = start + done + this.#header;
       const length = Math.min(size, bytes - done) - this.#header;
-      const kind = this.#kind(start + done, at, length);
+      const kind = this.#kind(start + done, at, length, message);
       if (kind === PLAIN) {
         if (apart.count === BURST_SIZE) this.#deliver(apart);
         this.source[apart.count] = message;
@@ -266,76 +264,11 @@ export class TunnelReceiver {
   }
 
   /** A piece of a super-frame; the others come or came in other messages. */
-  #piece(at: number, length: number, message: number): void {
-    const { bytes } = this.#arrived;
-    const { drops } = this.#options;
-    const total = this.#totalAt(at);
-    const size = length - PREFIX.size;
-    const index = bytes[at + PREFIX.index] & ~LAST;
-    const last = (bytes[at + PREFIX.index] & LAST) !== 0;
-    const offset = last ? total - size : index * size;
-    if (offset < 0 || offset + size > total) {
-      drops.error++;
-      return;
-    }
-    // A piece that is there already is one of another super-frame, of the same number a while later.
-    if (
-      bytes[at + PREFIX.number] !== this.#number ||
-      total !== this.#total ||
-      this.#have[index] !== 0 ||
-      !this.#isSender(message)
-    ) {
-      this.#begin(bytes[at + PREFIX.number], total, message);
-    }
-    if (last) {
-      this.#lastIndex = index;
-      this.#lastOffset = offset;
-    } else if (this.#room === 0) this.#room = size;
-    const misfit = !last && size !== this.#room;
-    if (misfit || (this.#room > 0 && this.#lastIndex >= 0 && this.#lastIndex * this.#room !== this.#lastOffset)) {
-      drops.error++;
-      this.#number = -1;
-      this.#missing = 0;
-      return;
-    }
-    this.#have[index] = 1;
-    this.#whole ??= new Uint8Array(TOTAL_MAX);
-    this.#whole.set(bytes.subarray(at + PREFIX.size, at + length), offset);
-    this.#missing -= size;
-    if (this.#missing > 0) return;
-    this.#number = -1;
-    this.#missing = 0;
-    this.#deliverWhole(total, message);
-  }
-
-  #begin(number: number, total: number, message: number): void {
-    if (this.#missing > 0) this.#options.drops.error++;
-    this.#number = number;
-    this.#total = total;
-    this.#missing = total;
-    this.#room = 0;
-    this.#lastIndex = -1;
-    this.#have.fill(0);
-    const { sources } = this;
-    if (sources === undefined) return;
-    this.#sender ??= new Uint8Array(SENDER_SIZE);
-    const at = this.sourceOffset(message);
-    for (let i = 0; i < SENDER_SIZE; i++) this.#sender[i] = sources.bytes[at + i];
-  }
-
-  /** Whether a message is of whom the super-frame in hand comes from. */
-  #isSender(message: number): boolean {
-    const { sources } = this;
-    if (sources === undefined || this.#sender === undefined) return true;
-    const at = this.sourceOffset(message);
-    const end = this.sourceLength(message);
-    for (let i = 0; i < end; i++) if (sources.bytes[at + i] !== this.#sender[i]) return false;
-    return true;
-  }
-
-  #deliverWhole(total: number, message: number): void {
-    const whole = this.#whole as Uint8Array;
-    const length = total - OFFLOAD;
+  #piece(at: number, bytes: number, message: number): void {
+    const { bytes: data } = this.#arrived;
+    const whole = this.#reassembly.add(data, at, bytes, this.sourceOffset(message), this.sourceLength(message));
+    if (whole === undefined) return;
+    const length = whole.length - OFFLOAD;
     if (length < FRAME_MIN || length > FRAME_MAX) {
       this.#options.drops.error++;
       return;
@@ -343,7 +276,7 @@ export class TunnelReceiver {
     this.#deliver(this.#arrived);
     const apart = this.#apart;
     const home = apart.home(0);
-    apart.bytes.set(whole.subarray(0, total), home - OFFLOAD);
+    apart.bytes.set(whole, home - OFFLOAD);
     apart.place(0, home, length);
     apart.offload[0] = asks(whole, 0);
     this.source[0] = message;
@@ -356,6 +289,7 @@ const NOTHING = 0;
 const PLAIN = 1;
 const PIECE = 2;
 const HELLO = 3;
+type Kind = typeof NOTHING | typeof PLAIN | typeof PIECE | typeof HELLO;
 
 /** 1 if an offload header asks for anything. */
 function asks(bytes: Uint8Array, at: number): number {

@@ -75,21 +75,23 @@ export class TunnelSender {
    * @param fd of a UDP socket.
    * @param header comes before each frame or piece; may be changed in place.
    * @param onError is told of errors that say something about the peer or the path: ECONNREFUSED, EHOSTUNREACH, ...
+   * @param maxFrame longest frame that may be sent as a datagram; at most what fits one, the default.
    */
   constructor(
     private readonly fd: number,
     header: Uint8Array,
     private readonly drops: Drops,
-    private readonly onError: (errno: number) => void,
+    private readonly onError: (errno: number, to: Destination) => void,
+    readonly maxFrame = UDP_PAYLOAD_MAX - header.length,
   ) {
     shared ??= new Arena();
     this.#arena = shared;
     this.#header = header;
   }
 
-  /** Longest frame that fits a datagram. */
-  get maxFrame(): number {
-    return UDP_PAYLOAD_MAX - this.#header.length;
+  /** Bytes of the header. */
+  get headerLength(): number {
+    return this.#header.length;
   }
 
   /** Adds a frame that is complete as it is. */
@@ -241,7 +243,7 @@ export class TunnelSender {
         tries = 0;
       } else {
         // An error of a datagram sent before is told once, in place of sending this one.
-        this.onError(-n);
+        this.onError(-n, arena.destinations[done] as Destination);
       }
     }
     arena.messages = 0;
@@ -256,7 +258,7 @@ export class TunnelSender {
     const to = destinations[message] as Destination;
     if (errno === EIO) this.#offload = false;
     else to.unfragmented = Math.min(to.unfragmented, segment[message] - 1);
-    this.onError(errno);
+    this.onError(errno, to);
   }
 
   /** Sends the datagrams of a message one by one. */

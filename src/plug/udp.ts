@@ -105,6 +105,12 @@ async function resolveSides(body: string, subject: string): Promise<{ own: InetA
   return { own: { address, port: ports.own }, peer };
 }
 
+/** What may be wrong with a side of our own that the kernel refuses. */
+function ownRemedy({ port }: InetAddress): string {
+  const reasons = 'another program has it, or the address is not one of this machine';
+  return port > 0 && port < 1024 ? `${reasons}, or the port needs CAP_NET_BIND_SERVICE` : reasons;
+}
+
 /** What is most likely wrong with a peer that the kernel refuses. */
 function remedyFor({ address }: InetAddress): string {
   if (/^fe[89ab].:[^%]*$/i.test(address)) return `a link-local address needs its interface: ${address}%eth0`;
@@ -120,7 +126,7 @@ export async function openUdp({ body, locator }: ResolvedLocator, hello = true):
   const { own, peer } = await resolveSides(body, locator);
   const socket = udpSocket(addressFamily(peer.address), locator);
   try {
-    bindInet(socket, own, 'another program has it, or the address is not one of this machine');
+    bindInet(socket, own, ownRemedy(own));
     connectInet(socket, peer, remedyFor(peer));
     return new TunnelPlug(socket, { name: locator, hello });
   } catch (error) {

@@ -5,57 +5,66 @@
  *
  * A burst leaves with one system call, each datagram with a destination of its own, and arrives with one. Where nobody
  * reads, the kernel drops: UDP has no way to hold a sender back, and the send buffer of the socket is the queue.
+ *
+ * Members of a vxvde cloud that are ends of ours find each other out by hellos (`tunnel-hello.ts`) behind the same header,
+ * one to one: what goes to the group is for everybody. No word of them is a frame, so nothing is learned from it, and what
+ * one is told of a member is forgotten with it.
  */
 
-import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
-import { ReceiveVector, SendVector } from '../sys/batch.js';
+import { randomFillSync } from 'node:crypto';
+import { BURST_SIZE, type Burst } from '../frame/burst.js';
+import { SendVector } from '../sys/batch.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLERR, EPOLLIN } from '../sys/epoll.js';
 import { errnoNumber } from '../sys/errors.js';
-import { type InetAddress, SOCKADDR_ROOM, writeInetAddress } from '../sys/inet.js';
+import { type InetAddress, SOCKADDR_ROOM, setMulticastInterface, writeInetAddress } from '../sys/inet.js';
 import { IOVEC, SOCKADDR_IN } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { takeError } from '../sys/socket.js';
+import { enableReceiveOffload, unfragmentedPayloadTo } from '../sys/udp-offload.js';
 import { PlugBase } from './base.js';
 import { PeerTable } from './peer-table.js';
 import type { Plug } from './plug.js';
+import { HELLO_SIZE, makeTag, TunnelHello } from './tunnel-hello.js';
+import { type TunnelEnd, TunnelPeer } from './tunnel-peer.js';
+import { TunnelReceiver } from './tunnel-receiver.js';
+import { type Destination, TunnelSender } from './tunnel-sender.js';
 import { VXLAN_HEADER, VxlanFilter, vxlanHeader } from './vxlan-header.js';
 
 /** Longest frame that is sent: the reading buffer of the C tools (reference: plugins, common limits). */
 const FRAME_LIMIT = 9234;
 /** Bursts read from one socket before the others get their turn. */
 const BURSTS_PER_TURN = 4;
-/** Views that a burst may be sent as. */
-const VIEWS = BURST_SIZE * 2;
-/** The header and up to three pieces of a frame. */
-const PIECES = 4 * IOVEC.size;
-const GROUP = -1;
+/** As much in a burst is a stream, of which more is likely to come. */
+const BULK_BYTES = 32 << 10;
 
-const EAGAIN = errnoNumber('EAGAIN');
-const EMSGSIZE = errnoNumber('EMSGSIZE');
-const ENOBUFS = errnoNumber('ENOBUFS');
+/** Errors of a message that is too long, or not to be cut by the kernel. */
+const TOO_LONG = ['EMSGSIZE', 'EINVAL', 'EIO'].map(errnoNumber);
 
-// Run to completion: one slab and one set of vectors serve all tunnel end points of the process.
-class Tools {
-  readonly burst = new Burst();
-  readonly receiver: ReceiveVector;
-  readonly sources: Memory;
-  readonly sender = new SendVector(VIEWS);
-  readonly iovecs = new Memory(VIEWS * PIECES);
-  /** Where each message goes: a member, or `GROUP`. */
-  readonly destination = new Int32Array(VIEWS);
+/** A message that is no frame. Sent when it is made, so one serves all end points. */
+class Outbox {
+  readonly #memory = new Memory(IOVEC.size + VXLAN_HEADER + HELLO_SIZE);
+  readonly #vector = new SendVector(1);
 
   constructor() {
-    const { address, stride } = this.burst;
-    const room = VXLAN_HEADER + FRAME_MAX + 1;
-    this.receiver = new ReceiveVector(address - VXLAN_HEADER, stride, room, BURST_SIZE, { sources: true });
-    this.sources = this.receiver.sources as Memory;
-    for (let i = 0; i < VIEWS; i++) this.iovecs.setPointer(i * PIECES + IOVEC.length, VXLAN_HEADER);
+    const { address } = this.#memory;
+    this.#memory.setPointer(IOVEC.base, address + IOVEC.size);
+    this.#vector.set(0, address >>> 0, Math.floor(address / 0x1_0000_0000), 1);
+  }
+
+  /** Sends `message` behind `header` to the socket address of `length` bytes at `address`. */
+  send(fd: number, header: Uint8Array, message: Uint8Array, address: number, length: number): void {
+    this.#memory.bytes.set(header, IOVEC.size);
+    this.#memory.bytes.set(message, IOVEC.size + header.length);
+    this.#memory.setPointer(IOVEC.length, header.length + message.length);
+    this.#vector.setDestination(0, address, length);
+    this.#vector.send(fd, 0, 1);
   }
 }
 
-let tools: Tools | undefined;
+const NO_MESSAGE = new Uint8Array(0);
+let outbox: Outbox | undefined;
 
 /** The sockets that an end point speaks through; it owns them. */
 export interface VtepSockets {
@@ -65,7 +74,8 @@ export interface VtepSockets {
   unicast: Descriptor;
   /** Receives what is sent to the group, if `unicast` does not. */
   multicast?: Descriptor;
-  group: InetAddress;
+  /** With the interface that leads to it, if the routes do not. */
+  group: InetAddress & { interfaceName?: string };
   /**
    * Whether a socket address, `words` from `at`, is the one that `unicast` sends from; undefined if the sockets do not
    * hear themselves.
@@ -79,6 +89,8 @@ export interface VtepOptions {
   vni: number;
   /** As vxvde: reserved octets are 0, members are reached where they send from, and say when they leave. */
   vxvde: boolean;
+  /** Whether super-frames may go whole to members that are ends of ours; with vxvde only, and there by default. */
+  hello?: boolean;
   /** Most stations whose place is remembered. */
   hashsize: number;
   /** Seconds after which a station that was not heard is forgotten. */
@@ -92,7 +104,7 @@ export interface VtepOptions {
 /** See the head of this file. */
 export class Vtep extends PlugBase implements Plug {
   readonly maxFrame = FRAME_LIMIT;
-  readonly takesOffloads = false;
+  readonly takesOffloads = true;
   readonly backlogged = false;
   /** Datagrams with the header of another network, or none. */
   foreign = 0;
@@ -102,12 +114,22 @@ export class Vtep extends PlugBase implements Plug {
   readonly #sockets: VtepSockets;
   readonly #vxvde: boolean;
   readonly #filter: VxlanFilter;
-  readonly #header = new Memory(VXLAN_HEADER);
+  readonly #header: Uint8Array;
   readonly #group = new Memory(SOCKADDR_ROOM);
   readonly #addressLength: number;
   readonly #clock: () => number;
-  readonly #tools: Tools;
+  readonly #tag = makeTag(randomFillSync);
+  /** Answers those who are no members; undefined if hellos mean nothing here. */
+  readonly #greeter: TunnelHello | undefined;
+  readonly #sender: TunnelSender;
+  readonly #receiver: TunnelReceiver;
+  readonly #end: TunnelEnd;
+  readonly #all: TunnelPeer;
+  /** By its number in the table: each member that something was sent to. */
+  readonly #members: (TunnelPeer | undefined)[] = [];
   #watches: Watch[] = [];
+  /** What is being read was sent to this member alone. */
+  #alone = false;
 
   /** Takes the sockets over. */
   constructor(
@@ -116,21 +138,45 @@ export class Vtep extends PlugBase implements Plug {
     options: VtepOptions,
   ) {
     super();
-    tools ??= new Tools();
-    this.#tools = tools;
+    const { multicast, unicast } = sockets;
     this.#sockets = sockets;
     this.#vxvde = options.vxvde;
     this.#filter = new VxlanFilter(options.vni, options.vxvde);
-    this.#header.bytes.set(vxlanHeader(options.vni));
+    this.#header = vxlanHeader(options.vni);
     this.#addressLength = writeInetAddress(this.#group, 0, sockets.group);
     this.#clock = options.clock ?? (() => performance.now());
+    const greets = options.vxvde && (options.hello ?? true);
+    this.#greeter = greets ? new TunnelHello(this.#tag, randomFillSync) : undefined;
     this.table = new PeerTable({
       family: sockets.family,
       capacity: options.hashsize,
       expire: options.expiretime * 1000,
       random: options.random ?? Math.random,
       admit: sockets.admits,
+      onForgotten: (peer) => {
+        this.#members[peer] = undefined;
+      },
     });
+    const onError = (errno: number, to: Destination) => this.#onError(errno, to as TunnelPeer);
+    this.#sender = new TunnelSender(unicast.fd, this.#header, this.drops, onError, FRAME_LIMIT);
+    this.#receiver = new TunnelReceiver({
+      header: VXLAN_HEADER,
+      tag: this.#tag,
+      drops: this.drops,
+      sources: true,
+      accepts: (bytes, at, length, message) => this.#accepts(bytes, at, length, message),
+      onFrames: (burst) => this.#onFrames(burst),
+      onHello: (bytes, at, message) => this.#onHello(bytes, at, message),
+    });
+    for (const socket of [multicast, unicast]) if (socket !== undefined) enableReceiveOffload(socket);
+    this.#end = {
+      drops: this.drops,
+      sender: this.#sender,
+      flush: () => this.#sender.flush(),
+      post: (message, { address, length }) => this.#post(message, address, length),
+      pathTo: (peer) => this.#pathTo(peer),
+    };
+    this.#all = new TunnelPeer(this.#end, this.#group.address, this.#addressLength, undefined);
   }
 
   protected override listen(): void {
@@ -148,117 +194,110 @@ export class Vtep extends PlugBase implements Plug {
   #onReady(socket: Descriptor, events: number): boolean {
     // An error is reported for ever, whether asked for or not, until somebody takes it. It is of a datagram that is gone.
     if (events & EPOLLERR) takeError(socket);
-    for (let turn = 0; turn < BURSTS_PER_TURN && this.#receive(socket); turn++);
+    const receiver = this.#receiver;
+    for (let turn = 0; turn < BURSTS_PER_TURN && this.wanted; turn++) {
+      const { max } = receiver;
+      this.#alone = socket !== this.#sockets.multicast;
+      const n = receiver.receive(socket.fd);
+      if (n > 0 && receiver.bytes >= BULK_BYTES) loop().bulk();
+      if (n < max) break;
+    }
     return PURE;
   }
 
-  /** Reads a burst; false when nothing is left. */
-  #receive(socket: Descriptor): boolean {
-    const { sink } = this;
-    if (sink === undefined || !this.wanted) return false;
-    const { burst, receiver } = this.#tools;
-    const n = receiver.receive(socket.fd);
-    if (n <= 0) return false;
-    burst.count = this.#collect(n);
-    if (burst.count > 0) sink(burst);
-    return n === BURST_SIZE;
+  /** Whether there may be a frame or a hello in a datagram; one that is neither is dealt with. */
+  #accepts(bytes: Uint8Array, at: number, length: number, message: number): boolean {
+    if (length < 0 || !this.#filter.accepts(bytes, at)) {
+      this.foreign++;
+      return false;
+    }
+    const { words } = this.#receiver.sources as Memory;
+    const source = this.#receiver.sourceOffset(message) >>> 2;
+    if (this.#sockets.isSelf?.(words, source)) return false;
+    if (length > 0 || !this.#vxvde) return true;
+    this.table.forget(words, source);
+    return false;
   }
 
-  /** Learns from the datagrams received, and puts their frames into the burst's first slots. Returns how many. */
-  #collect(n: number): number {
-    const { burst, receiver, sources } = this.#tools;
-    const { words, shorts } = burst;
-    const { isSelf } = this.#sockets;
+  /** Learns where stations are, and hands their frames on. */
+  #onFrames(burst: Burst): void {
+    const { source } = this.#receiver;
+    const { shorts, bytes, start } = burst;
+    const sources = this.#receiver.sources as Memory;
     const now = this.#clock();
-    let count = 0;
-    for (let i = 0; i < n; i++) {
-      const home = burst.home(i);
-      const word = home >>> 2;
-      const length = receiver.length(i) - VXLAN_HEADER;
-      if (length < 0 || !this.#filter.accepts(words[word - 2], words[word - 1])) {
-        this.foreign++;
-        continue;
-      }
-      const source = receiver.sourceOffset(i) >>> 2;
-      if (isSelf?.(sources.words, source)) continue;
-      if (length === 0 && this.#vxvde) this.table.forget(sources.words, source);
-      else if (length < FRAME_MIN) this.drops.runt++;
-      else if (length > FRAME_MAX) this.drops.oversize++;
-      else {
-        if (!this.#vxvde) this.#setPort(i);
-        // Bytes 6-7 | 8-11: the source. The lowest bit of its first byte marks a group address, which is never one.
-        const short = (word << 1) + 3;
-        const low = shorts[short] | (shorts[short + 1] << 16);
-        if ((burst.bytes[home + 6] & 1) === 0) this.table.learn(low, shorts[short + 2], sources.words, source, now);
-        const to = burst.home(count);
-        if (count !== i) burst.bytes.copyWithin(to, home, home + length);
-        burst.place(count++, to, length);
-      }
+    for (let slot = 0; slot < burst.count; slot++) {
+      const offset = this.#receiver.sourceOffset(source[slot]);
+      if (!this.#vxvde) this.#setPort(sources, offset);
+      // Bytes 6-7 | 8-11: the source. The lowest bit of its first byte marks a group address, which is never one.
+      const short = (start[slot] >>> 1) + 3;
+      if ((bytes[start[slot] + 6] & 1) !== 0) continue;
+      this.table.learn(shorts[short] | (shorts[short + 1] << 16), shorts[short + 2], sources.words, offset >>> 2, now);
     }
-    return count;
+    if (!this.closed) this.sink?.(burst);
   }
 
   /** A VXLAN member sends from any port, and listens at the group's (RFC 7348, section 5). */
-  #setPort(i: number): void {
-    const at = this.#tools.receiver.sourceOffset(i) + SOCKADDR_IN.port;
-    this.#tools.sources.bytes[at] = this.#group.bytes[SOCKADDR_IN.port];
-    this.#tools.sources.bytes[at + 1] = this.#group.bytes[SOCKADDR_IN.port + 1];
+  #setPort(sources: Memory, offset: number): void {
+    const at = offset + SOCKADDR_IN.port;
+    sources.bytes[at] = this.#group.bytes[SOCKADDR_IN.port];
+    sources.bytes[at + 1] = this.#group.bytes[SOCKADDR_IN.port + 1];
+  }
+
+  /** One that was sent to the group is not answered: all members would be. */
+  #onHello(bytes: Uint8Array, at: number, message: number): void {
+    if (this.#greeter === undefined || !this.#alone || this.closed) {
+      this.drops.runt++;
+      return;
+    }
+    const sources = this.#receiver.sources as Memory;
+    const offset = this.#receiver.sourceOffset(message);
+    const peer = this.table.findPeer(sources.words, offset >>> 2);
+    const hello = this.#members[peer]?.hello ?? this.#greeter;
+    const answer = hello.receive(bytes, at, this.#clock());
+    if (answer !== undefined) this.#post(answer, sources.address + offset, this.#receiver.sourceLength(message));
   }
 
   protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
     if (this.closed) return;
-    const { length, start, bytes, words, shorts } = frames;
-    const { destination } = this.#tools;
+    const { start, bytes, words, shorts, offload, superFrames } = frames;
     const now = this.#clock();
-    let n = 0;
     for (let k = 0; k < count; k++) {
       const view = views[k];
-      if (length[view] > FRAME_LIMIT) this.drops.oversize++;
-      else if (length[view] < FRAME_MIN) this.drops.runt++;
-      else {
-        const at = start[view & (BURST_SIZE - 1)];
-        const word = at >>> 2;
-        const peer = bytes[at] & 1 ? GROUP : this.table.lookup(words[word], shorts[(word << 1) + 2], now);
-        destination[n] = peer;
-        this.#put(n++, frames, view, peer);
-      }
+      const slot = view & (BURST_SIZE - 1);
+      const at = start[slot];
+      const word = at >>> 2;
+      const peer = bytes[at] & 1 ? -1 : this.table.lookup(words[word], shorts[(word << 1) + 2], now);
+      const to = peer < 0 ? this.#all : (this.#members[peer] ?? this.#meet(peer, now));
+      if (superFrames > 0 && offload[slot] !== 0) to.addSuperFrame(frames, view, now);
+      else this.#sender.add(frames, view, to);
     }
-    if (n > 0) this.#send(n);
+    this.#sender.flush();
   }
 
-  /** Message i is a view behind our header. */
-  #put(i: number, frames: Burst, view: number, peer: number): void {
-    const { iovecs, sender } = this.#tools;
-    const at = i * PIECES;
-    iovecs.setPointer(at + IOVEC.base, this.#header.address);
-    const pieces = frames.copyPieces(view, iovecs, at + IOVEC.size);
-    const address = iovecs.address + at;
-    sender.set(i, address >>> 0, Math.floor(address / 0x1_0000_0000), pieces + 1);
-    sender.setDestination(i, peer === GROUP ? this.#group.address : this.table.address(peer), this.#addressLength);
+  #meet(peer: number, now: number): TunnelPeer {
+    const hello = this.#greeter && new TunnelHello(this.#tag, randomFillSync);
+    const member = new TunnelPeer(this.#end, this.table.address(peer), this.#addressLength, hello);
+    member.findPath(now);
+    this.#members[peer] = member;
+    return member;
   }
 
-  #send(n: number): void {
-    const { sender, destination } = this.#tools;
-    const { fd } = this.#sockets.unicast;
-    for (let sent = 0; sent < n; ) {
-      const taken = sender.send(fd, sent, n - sent);
-      if (taken > 0) sent += taken;
-      else if (taken === -EAGAIN || taken === -ENOBUFS) {
-        this.drops.full += n - sent;
-        return;
-      } else this.#refused(destination[sent++], -taken);
-    }
+  #pathTo({ address, length }: Destination): number {
+    const { family, group } = this.#sockets;
+    const { interfaceName } = group;
+    return unfragmentedPayloadTo(family, address, length, (probe) => {
+      if (interfaceName !== undefined) setMulticastInterface(probe, interfaceName);
+    });
   }
 
-  /** Counts a frame that the kernel did not take. A member that cannot be reached may be somewhere else by now. */
-  #refused(peer: number, errno: number): void {
-    if (errno === EMSGSIZE) {
-      this.drops.oversize++;
-      return;
-    }
-    this.drops.error++;
-    if (peer !== GROUP) this.table.forgetPeer(peer);
-    else if (this.onUnreachable !== undefined) {
+  /** The kernel does not take what is for a member, or for all. A member that cannot be reached may be somewhere else. */
+  #onError(errno: number, to: TunnelPeer): void {
+    to.forgetPath();
+    if (TOO_LONG.includes(errno)) return;
+    if (to !== this.#all) {
+      const peer = this.#members.indexOf(to);
+      if (peer >= 0) this.table.forgetPeer(peer);
+    } else if (this.onUnreachable !== undefined) {
       const tell = this.onUnreachable;
       this.onUnreachable = undefined;
       loop().touch();
@@ -266,20 +305,17 @@ export class Vtep extends PlugBase implements Plug {
     }
   }
 
+  #post(message: Uint8Array, address: number, length: number): void {
+    outbox ??= new Outbox();
+    outbox.send(this.#sockets.unicast.fd, this.#header, message, address, length);
+  }
+
   protected override release(): void {
     for (const watch of this.#watches) watch.close();
     const { multicast, unicast } = this.#sockets;
-    if (this.#vxvde) this.#sayGoodbye();
+    // The header alone tells the others to forget what they have heard from here.
+    if (this.#vxvde) this.#post(NO_MESSAGE, this.#group.address, this.#addressLength);
     multicast?.close();
     unicast.close();
-  }
-
-  /** The header alone tells the others to forget what they have heard from here. */
-  #sayGoodbye(): void {
-    const { iovecs, sender } = this.#tools;
-    iovecs.setPointer(IOVEC.base, this.#header.address);
-    sender.set(0, iovecs.address >>> 0, Math.floor(iovecs.address / 0x1_0000_0000), 1);
-    sender.setDestination(0, this.#group.address, this.#addressLength);
-    sender.send(this.#sockets.unicast.fd, 0, 1);
   }
 }

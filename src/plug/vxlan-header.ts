@@ -21,18 +21,21 @@ export function vxlanHeader(vni: number): Uint8Array {
 
 /** Tells the headers of one network from all others. */
 export class VxlanFilter {
-  readonly #header: Int32Array;
-  readonly #mask: Int32Array;
+  readonly #header: Uint8Array;
+  /** Which bits of the octets before the VNI, and of the one after it, count. */
+  readonly #reserved: number;
 
   /** @param exact whether the reserved octets must be 0; otherwise they may be anything. */
   constructor(vni: number, exact: boolean) {
-    const reserved = exact ? 0xff : 0;
-    this.#header = new Int32Array(vxlanHeader(vni).buffer);
-    this.#mask = new Int32Array(Uint8Array.of(0xff, reserved, reserved, reserved, 0xff, 0xff, 0xff, reserved).buffer);
+    this.#header = vxlanHeader(vni);
+    this.#reserved = exact ? 0xff : 0;
   }
 
-  /** Whether a header, as two 32-bit words in host order, is of the network. */
-  accepts(first: number, second: number): boolean {
-    return (first & this.#mask[0]) === this.#header[0] && (second & this.#mask[1]) === this.#header[1];
+  /** Whether the header at `bytes[at]` is of the network. */
+  accepts(bytes: Uint8Array, at: number): boolean {
+    const header = this.#header;
+    if (bytes[at] !== header[0]) return false;
+    for (let i = 4; i < 7; i++) if (bytes[at + i] !== header[i]) return false;
+    return ((bytes[at + 1] | bytes[at + 2] | bytes[at + 3] | bytes[at + 7]) & this.#reserved) === 0;
   }
 }

@@ -36,6 +36,7 @@ import {
 } from './multicast-group.js';
 import { type ParamSpec, paramError, readParams } from './params.js';
 import { groupNumber } from './permissions.js';
+import type { ResolvedLocator } from './resolve.js';
 import type { OpenOptions, Scheme } from './scheme.js';
 import { Vtep, type VtepSockets } from './vtep.js';
 import { VNI_MAX } from './vxlan-header.js';
@@ -145,17 +146,28 @@ export function vxvdeSockets(member: VxvdeMembership, locator: string, options: 
   }
 }
 
+/**
+ * Joins a cloud.
+ * @param hello see `VtepOptions`.
+ * @throws VdeError as `readVxvde` and `vxvdeSockets`.
+ */
+export async function openVxvde(
+  { body, bodyAt, text, locator }: ResolvedLocator,
+  options: OpenOptions,
+  hello = true,
+): Promise<Vtep> {
+  const member = await readVxvde(body, bodyAt, text, locator);
+  const { vni, hashsize, expiretime } = member;
+  const sockets = vxvdeSockets(member, locator, options);
+  const plug = new Vtep(sockets, locator, { vni, vxvde: true, hashsize, expiretime, hello });
+  tellUnreachable(plug, member.group, options);
+  return plug;
+}
+
 export const vxvdeScheme: Scheme = {
   name: 'vxvde',
   syntax: '[GROUP][/parameters]',
   doc: 'a switch spread over the members of a multicast group',
   params: vxvdeParams,
-  async open({ body, bodyAt, text, locator }, options) {
-    const member = await readVxvde(body, bodyAt, text, locator);
-    const { vni, hashsize, expiretime } = member;
-    const sockets = vxvdeSockets(member, locator, options);
-    const plug = new Vtep(sockets, locator, { vni, vxvde: true, hashsize, expiretime });
-    tellUnreachable(plug, member.group, options);
-    return plug;
-  },
+  open: (locator, options) => openVxvde(locator, options),
 };

@@ -14,14 +14,7 @@ import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
 import { callError, errnoNumber, VdeError } from '../sys/errors.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
-import {
-  bindUnix,
-  type Credentials,
-  peerCredentials,
-  peerGroups,
-  trySend,
-  unlinkQuietly,
-} from '../sys/socket.js';
+import { bindUnix, type Credentials, peerCredentials, peerGroups, trySend, unlinkQuietly } from '../sys/socket.js';
 import { Acceptor, type Log } from './acceptor.js';
 import { openClientEnd } from './client-end.js';
 import type { ControlDirectory } from './directory.js';

@@ -37,6 +37,11 @@ export class DebugCategory {
   unlisten(listener: DebugListener): void {
     this.#listeners.delete(listener);
   }
+
+  /** Nobody listens any more. */
+  silence(): void {
+    this.#listeners.clear();
+  }
 }
 
 /** The categories of a switch, in the order in which consoles list them. Parts that come later add theirs to `list`. */
@@ -65,4 +70,11 @@ export class DebugCategories {
     this.endpointAdded,
     this.endpointLeft,
   ];
+
+  /** Takes a category away that was added, with those who listen to it. */
+  remove(category: DebugCategory): void {
+    const at = this.list.indexOf(category);
+    if (at >= 0) this.list.splice(at, 1);
+    category.silence();
+  }
 }

@@ -321,7 +321,7 @@ export class Fstp {
       forwardDelay: 0,
     };
     const tag = tree.ports.get(number) === TAGGED ? tree.vlan.id : undefined;
-    this.host.send(port, writeBpdu(message, this.host.mac, tag));
+    this.host.send(port, writeBpdu(message, this.host.mac, tag, port.tpid));
   }
 }
 

@@ -47,17 +47,15 @@ export function addPort(target: Switch, number: number): Port {
 
 /**
  * Removes a port with its VLANs, counters and who it was kept for.
- * @throws VdeError `EINVAL` out of range, `ENXIO` no such port, `EADDRINUSE` somebody is seated there.
+ * @throws VdeError `EINVAL` out of range, `ENXIO` no such port, `EADDRINUSE` somebody is seated there, or a mirror goes there.
  */
 export function removePort(target: Switch, number: number): void {
   const port = existingPort(target, number);
-  if (port.active) throw refusal('EADDRINUSE', `port ${number}`);
+  if (port.active || port.monitor) throw refusal('EADDRINUSE', `port ${number}`);
   for (const vlan of target.vlans.values()) {
-    if (vlan.member[number] === NOT_MEMBER) continue;
     if (vlan.member[number] === NOT_MEMBER) continue;
     vlan.member[number] = NOT_MEMBER;
     vlan.discarding[number] = 0;
-    target.membershipChanged(vlan, port);
     target.membershipChanged(vlan, port);
   }
   target.table.flushPort(number);

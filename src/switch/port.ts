@@ -1,6 +1,8 @@
 /** A port of the switch: a number, the plugs seated in it, what it counts, and what waits for it in this burst. */
 
 import { BURST_SIZE } from '../frame/burst.js';
+import { EtherType } from '../frame/ethernet.js';
+import type { Tpid } from '../frame/vlan.js';
 import { type Drops, noDrops, type Plug } from '../plug/plug.js';
 
 /** As a port's untagged VLAN: untagged frames are refused. */
@@ -15,9 +17,13 @@ export interface Identity {
 
 /**
  * Which tags a port takes: `hybrid` those of its VLANs, as every port of a C switch; an `access` port none, since it is in
- * one VLAN only; a `trunk` those that it allows, also of VLANs that are made later.
+ * one VLAN only; a `trunk` those that it allows, also of VLANs that are made later. A `tunnel` port (the customer edge of
+ * IEEE 802.1ad) knows no tags: all that arrives is its one VLAN's, and the tags in it are the customer's own.
  */
-export type PortMode = 'hybrid' | 'access' | 'trunk';
+export type PortMode = 'hybrid' | 'access' | 'trunk' | 'tunnel';
+
+/** As a port's `tagWord`: no frame is a tagged one. */
+const NO_TAG = -1;
 
 /** A plug seated in a port, and what the console shows of it. */
 export interface Endpoint {
@@ -41,7 +47,7 @@ export interface InputDrops {
   malformed: number;
   /** In a VLAN that the port is not a member of. */
   vlan: number;
-  /** The port is discarding (spanning tree). */
+  /** The port is discarding (spanning tree), or is kept for mirrored frames. */
   blocked: number;
   /** Addressed to a station behind the port it came from. */
   hairpin: number;
@@ -60,7 +66,11 @@ export class Port {
   /** Uid and gid that the port is kept for, -1 for none. */
   user = -1;
   group = -1;
+  /** Whether it is kept for mirrored frames: nothing else leaves there, and what arrives is dropped. */
+  monitor = false;
   mode: PortMode = 'hybrid';
+  /** The tags that the port takes and gives: customer tags (802.1Q) or service tags (802.1ad). Others are payload. */
+  tpid: Tpid = EtherType.customerTag;
   /** The VLANs that a trunk carries tagged once they exist: 1 for each, by number. Undefined for no trunk. */
   allowed: Uint8Array | undefined;
   readonly input: Counters = { frames: 0, bytes: 0 };
@@ -76,6 +86,11 @@ export class Port {
 
   get active(): boolean {
     return this.endpoints.length > 0;
+  }
+
+  /** What a tagged frame has behind its addresses, as a little-endian load of two bytes gives it. */
+  get tagWord(): number {
+    return this.mode === 'tunnel' ? NO_TAG : (this.tpid >>> 8) | ((this.tpid & 0xff) << 8);
   }
 
   /**

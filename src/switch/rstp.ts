@@ -27,7 +27,6 @@ import {
   runMigration,
   runRole,
   runState,
-  runTopologyChange,
   runTransmit,
 } from './rstp-machines.js';
 import {
@@ -39,6 +38,7 @@ import {
   sameTimes,
   type Times,
 } from './rstp-port.js';
+import { runTopologyChange } from './rstp-topology.js';
 import type { TreeHost } from './spanning-tree.js';
 import { DISCARDING, FORWARDING, LEARNING, type PortState, type Vlan } from './vlan.js';
 

@@ -5,6 +5,7 @@ import { openTapPlug } from '../plug/tap.js';
 import type { ConcentratorKind } from './concentrator.js';
 import { ControlServer, type Log } from './control.js';
 import { ControlDirectory, type DirectoryOptions } from './directory.js';
+import { Mirrors } from './mirror.js';
 import type { Port } from './port.js';
 import { TICK_MS, type TreeMode } from './spanning-tree.js';
 import { Switch } from './switch.js';
@@ -38,12 +39,14 @@ export interface ServiceOptions extends DirectoryOptions {
 /** See the head of this file. */
 export class SwitchService {
   readonly switch: Switch;
+  readonly mirrors: Mirrors;
+  /** Tells whoever runs the switch. */
+  readonly log: Log;
   readonly #directory: ControlDirectory;
   readonly #server: ControlServer;
   #sweep: NodeJS.Timeout | undefined;
   #sweepInterval = 0;
   #ticks: NodeJS.Timeout | undefined;
-  readonly #log: Log;
   #closed = false;
 
   /**
@@ -51,20 +54,21 @@ export class SwitchService {
    * @throws VdeError `EADDRINUSE` if a switch runs there; what the kernel says if the directory cannot be made.
    */
   constructor(directory: string, options: ServiceOptions = {}) {
-    this.#log = options.log ?? (() => {});
+    this.log = options.log ?? (() => {});
     this.#directory = ControlDirectory.open(directory, options);
     const begin = performance.now();
     const now = () => Math.floor((performance.now() - begin) / 1000);
     const { ports, hub, concentrator, transparent, anyPort } = options;
     const { mac, priority } = options;
     this.switch = new Switch({ ports, hub, concentrator, transparent, mac, priority, now, random: Math.random });
+    this.mirrors = new Mirrors(this.switch, this.log);
     const { tree } = this.switch;
     tree.onRunning = (running) => {
       clearInterval(this.#ticks);
       if (running) this.#ticks = setInterval(() => tree.tick(), TICK_MS);
     };
     tree.setMode(options.tree ?? 'off');
-    this.#server = new ControlServer(this.switch, this.#directory, this.#log, { anyPort });
+    this.#server = new ControlServer(this.switch, this.#directory, this.log, { anyPort });
     this.sweepInterval = SWEEP_INTERVAL;
   }
 
@@ -98,7 +102,7 @@ export class SwitchService {
     const plug = openTapPlug(name, `tap ${name}`);
     const { interfaceName } = plug;
     plug.onDown = () =>
-      this.#log(`${interfaceName}: the interface is DOWN, frames to it are dropped (ip link set ${interfaceName} up)`);
+      this.log(`${interfaceName}: the interface is DOWN, frames to it are dropped (ip link set ${interfaceName} up)`);
     try {
       const seat = { id: plug.adoptable().descriptor.fd, module: 'tuntap', description: interfaceName, user: -1 };
       return this.switch.attach(plug, seat);
@@ -115,6 +119,7 @@ export class SwitchService {
     clearInterval(this.#sweep);
     clearInterval(this.#ticks);
     this.#server.close();
+    this.mirrors.close();
     this.switch.close();
     this.#directory.close();
   }

@@ -8,7 +8,7 @@
 
 import { formatBridgeIdentifier, parseBpdu } from '../frame/bpdu.js';
 import { readU16 } from '../frame/bytes.js';
-import { ETHERNET_TYPE_AT, EtherType } from '../frame/ethernet.js';
+import { ETHERNET_TYPE_AT } from '../frame/ethernet.js';
 import type { MacAddress } from '../frame/mac.js';
 import { VID_MAX, VLAN_TAG } from '../frame/vlan.js';
 import { VdeError } from '../sys/errors.js';
@@ -147,7 +147,9 @@ export class SpanningTree implements TreeHost {
   /** A frame to the bridge group address has arrived. */
   receive(port: Port, frame: Uint8Array): void {
     const tagged =
-      frame.length >= ETHERNET_TYPE_AT + VLAN_TAG && readU16(frame, ETHERNET_TYPE_AT) === EtherType.customerTag;
+      frame.length >= ETHERNET_TYPE_AT + VLAN_TAG &&
+      port.mode !== 'tunnel' &&
+      readU16(frame, ETHERNET_TYPE_AT) === port.tpid;
     const id = tagged ? readU16(frame, ETHERNET_TYPE_AT + 2) & VID_MAX : port.untaggedVlan;
     const key = port.number * (VID_MAX + 1) + id;
     const received = (this.#received.get(key) ?? 0) + 1;
@@ -156,7 +158,7 @@ export class SpanningTree implements TreeHost {
       this.ignored++;
       return;
     }
-    const message = parseBpdu(frame);
+    const message = parseBpdu(frame, tagged);
     if (message === undefined) return;
     if (this.#mode === 'rstp' && !tagged) this.#run(() => this.rstp.receive(port, message));
     const vlan = this.owner.vlans.get(id);

@@ -8,13 +8,16 @@
  * The rules are those of the reference (forwarding rules, sections 1 to 4) with IEEE 802.1Q names.
  */
 
-import { ALL_VIEWS, BURST_SIZE, Burst, FRAME_MIN } from '../frame/burst.js';
+import { ALL_VIEWS, BURST_SIZE, Burst, FRAME_MIN, VIEWS } from '../frame/burst.js';
+import { EtherType } from '../frame/ethernet.js';
 import { type MacAddress, randomMac } from '../frame/mac.js';
+import type { Tpid } from '../frame/vlan.js';
 import type { Plug } from '../plug/plug.js';
-import { VdeError } from '../sys/errors.js';
 import { Concentrator, type ConcentratorKind } from './concentrator.js';
 import { DebugCategories } from './debug.js';
+import { Observers } from './observer.js';
 import { type Endpoint, type Identity, NO_VLAN, Port } from './port.js';
+import { freePort, wantedPort } from './seating.js';
 import { SpanningTree } from './spanning-tree.js';
 import { ForwardingTable } from './table.js';
 import { DISCARDING, FORWARDING, NOT_MEMBER, TAGGED, UNTAGGED, Vlan } from './vlan.js';
@@ -24,8 +27,6 @@ export const DEFAULT_PORTS = 32;
 /** Most ports that a switch may have. */
 export const PORTS_MAX = 4096;
 
-// 0x8100 in network order, as a little-endian load of those two bytes gives it.
-const TAG = 0x0081;
 /** A tagged frame: Ethernet header and tag. */
 const TAGGED_MIN = 18;
 const NO_DECISION = -2;
@@ -76,6 +77,7 @@ export class Switch {
   readonly vlans = new Map<number, Vlan>();
   readonly debug = new DebugCategories();
   readonly tree: SpanningTree;
+  readonly observers = new Observers();
   hub: boolean;
   /** Called when an endpoint has left, whoever caused it. */
   onLeft: ((port: Port, endpoint: Endpoint) => void) | undefined;
@@ -120,7 +122,7 @@ export class Switch {
    * @throws VdeError `EADDRNOTAVAIL` no such port, `EADDRINUSE` another user's, `EACCES` kept for others, `ENOSPC` none free.
    */
   attach(plug: Plug, seat: Seat): Port {
-    const port = seat.port === undefined ? this.#freePort(seat.identity) : this.#portForUser(seat.port, seat);
+    const port = seat.port === undefined ? freePort(this, seat.identity) : wantedPort(this, seat.port, seat);
     const first = !port.active;
     const endpoint: Endpoint = { id: seat.id, plug, module: seat.module, description: seat.description };
     port.endpoints = [endpoint, ...port.endpoints];
@@ -147,38 +149,6 @@ export class Switch {
     if (described.wanted && description !== undefined) described.say(`${portAndId(port, id)} -> "${description}"`);
   }
 
-  #freePort(identity: Identity | undefined): Port {
-    for (let number = 1; number < this.ports.length; number++) {
-      const port = this.ports[number];
-      if (port === undefined) return this.createPort(number);
-      if (!port.active && port.allocatable && port.admits(identity)) return port;
-    }
-    throw new VdeError({
-      code: 'ENOSPC',
-      subject: 'switch',
-      cause: `no free port among its ${this.portCount}`,
-      remedy: 'start it with a larger -n',
-    });
-  }
-
-  #portForUser(number: number, { user, identity }: Seat): Port {
-    if (number < 0 || number > this.portCount) {
-      throw new VdeError({
-        code: 'EADDRNOTAVAIL',
-        subject: `port ${number}`,
-        cause: `no such port, this switch has 0 to ${this.portCount}`,
-      });
-    }
-    const port = this.ports[number] ?? this.createPort(number);
-    if (port.active && port.currentUser !== user) {
-      throw new VdeError({ code: 'EADDRINUSE', subject: `port ${number}`, cause: `held by uid ${port.currentUser}` });
-    }
-    if (!port.active && !port.admits(identity)) {
-      throw new VdeError({ code: 'EACCES', subject: `port ${number}`, cause: 'kept for another user or group' });
-    }
-    return port;
-  }
-
   /** Makes the port of a number that is free and in range; it is a member of VLAN 0 as every new one. */
   createPort(number: number): Port {
     const port = new Port(number);
@@ -201,6 +171,14 @@ export class Switch {
     this.hub = on;
   }
 
+  /** Keeps a port for mirrored frames, or gives it back: nothing is forwarded from or to one that is kept. */
+  setMonitor(port: Port, on: boolean): void {
+    if (port.monitor === on) return;
+    port.monitor = on;
+    this.table.flushPort(port.number);
+    this.#refresh();
+  }
+
   /** Takes an endpoint out and closes its plug. Idempotent. */
   detach(port: Port, endpoint: Endpoint): void {
     if (!port.endpoints.includes(endpoint)) return;
@@ -214,6 +192,7 @@ export class Switch {
       port.currentUser = -1;
       this.#refresh();
       if (this.debug.portLeft.wanted) this.debug.portLeft.say(twoDigits(port.number));
+      this.observers.portLeft(port);
       this.tree.activityChanged(port);
     }
     this.onLeft?.(port, endpoint);
@@ -227,12 +206,19 @@ export class Switch {
   }
 
   #refresh(): void {
-    this.#active = this.ports.filter((port): port is Port => port?.active === true);
+    this.#active = this.ports.filter((port): port is Port => port?.active === true && !port.monitor);
     for (const vlan of this.vlans.values()) vlan.refresh(this.ports);
   }
 
   /** Forwards a burst that arrived at a port. */
   input(port: Port, burst: Burst): void {
+    if (this.observers.watching) {
+      if (port.monitor) {
+        port.inputDrops.blocked += burst.count;
+        return;
+      }
+      this.observers.arrived(port, burst);
+    }
     if (this.hub || this.#concentrator !== undefined) this.#repeat(port, burst);
     else this.#forward(port, burst);
     this.#flush(burst);
@@ -254,11 +240,13 @@ export class Switch {
 
   /** Sends a frame of the switch's own out of a port, as it is. */
   transmit(port: Port, frame: Uint8Array): void {
+    if (port.monitor) return;
     this.#own ??= new Burst();
     this.#own.count = 0;
     this.#own.add(frame);
     port.output.frames++;
     port.output.bytes += frame.length;
+    if (this.observers.watching) this.observers.leaving(port, this.#own, ALL_VIEWS, 1);
     for (const { plug } of port.endpoints) plug.send(this.#own, ALL_VIEWS, 1);
   }
 
@@ -281,6 +269,7 @@ export class Switch {
   #forward(port: Port, burst: Burst): void {
     const { count, length, start, words, shorts } = burst;
     const { table } = this;
+    const { tagWord } = port;
     const now = this.#now();
     const drops = port.inputDrops;
     // The previous frame's conversation and what was decided about it.
@@ -305,7 +294,7 @@ export class Switch {
       const w0 = words[word];
       const w1 = words[word + 1];
       const w2 = words[word + 2];
-      const tagged = shorts[(word << 1) + 6] === TAG;
+      const tagged = shorts[(word << 1) + 6] === tagWord;
       let id = port.untaggedVlan;
       if (tagged) {
         if (size < TAGGED_MIN) {
@@ -331,21 +320,23 @@ export class Switch {
         } else if (vlan !== undefined && vlan.member[port.number] !== NOT_MEMBER) {
           const state = vlan.discarding[port.number];
           // The lowest bit of an address's first byte marks a group address, which is never a source.
-          if (state !== DISCARDING && (w1 & 0x0001_0000) === 0) {
+          if (state !== DISCARDING && (w1 & 0x0001_0000) === 0 && !vlan.remoteSpan) {
             table.learn((w1 >>> 16) | (w2 << 16), w2 >>> 16, id, port.number, now);
           }
-          if (state === FORWARDING) decision = w0 & 1 ? FLOOD : table.lookup(w0, w1 & 0xffff, id, now);
+          if (state === FORWARDING) {
+            decision = w0 & 1 || vlan.remoteSpan ? FLOOD : table.lookup(w0, w1 & 0xffff, id, now);
+          }
           if (decision >= 0 && vlan.discarding[decision] !== FORWARDING) decision = NO_DECISION;
         }
       }
       if (decision === FLOOD) {
         for (const egress of (vlan as Vlan).flood) {
-          if (egress !== port) this.#egress(egress, vlan as Vlan, burst, slot, tagged);
+          if (egress !== port) this.#egress(port, egress, vlan as Vlan, burst, slot, tagged);
         }
       } else if (decision >= 0) {
         const egress = this.ports[decision];
         if (egress === port) drops.hairpin++;
-        else if (egress?.active) this.#egress(egress, vlan as Vlan, burst, slot, tagged);
+        else if (egress?.active) this.#egress(port, egress, vlan as Vlan, burst, slot, tagged);
       } else if (decision === CONTROL) {
         this.#control[this.#controlCount++] = slot;
       } else if (vlan !== undefined && vlan.member[port.number] !== NOT_MEMBER) {
@@ -358,21 +349,24 @@ export class Switch {
     port.input.bytes += bytes;
   }
 
-  /** Sends a frame out at a port in the form that its membership asks for. */
-  #egress(egress: Port, vlan: Vlan, burst: Burst, slot: number, tagged: boolean): void {
+  /** Sends a frame out at a port in the form that its membership and its kind of tags ask for. */
+  #egress(from: Port, egress: Port, vlan: Vlan, burst: Burst, slot: number, tagged: boolean): void {
     const wantsTag = vlan.member[egress.number] === TAGGED;
-    if (wantsTag === tagged || this.#transparent) this.#push(egress, slot);
-    else this.#push(egress, this.#retagged[slot] ? BURST_SIZE + slot : this.#retag(burst, slot, vlan.id, tagged));
+    if ((wantsTag === tagged && (!tagged || egress.tpid === from.tpid)) || this.#transparent) this.#push(egress, slot);
+    else this.#push(egress, this.#retag(burst, slot, vlan.id, tagged, wantsTag, egress.tpid));
   }
 
-  /** 1 for each slot of the burst in hand whose second view has been made. */
-  readonly #retagged = new Uint8Array(BURST_SIZE);
-  #anyRetagged = false;
+  /** 1 for each changed view that has been made of the burst in hand. */
+  readonly #made = new Uint8Array(VIEWS);
+  #anyMade = false;
 
-  #retag(burst: Burst, slot: number, vlan: number, tagged: boolean): number {
-    this.#retagged[slot] = 1;
-    this.#anyRetagged = true;
-    return burst.retag(slot, vlan, tagged);
+  #retag(burst: Burst, slot: number, vlan: number, tagged: boolean, wantsTag: boolean, tpid: Tpid): number {
+    const third = wantsTag && (tagged || tpid === EtherType.serviceTag);
+    const view = (third ? 2 * BURST_SIZE : BURST_SIZE) + slot;
+    if (this.#made[view]) return view;
+    this.#made[view] = 1;
+    this.#anyMade = true;
+    return third ? burst.retagService(slot, vlan, tagged, tpid) : burst.retag(slot, vlan, tagged);
   }
 
   #push(egress: Port, view: number): void {
@@ -393,12 +387,13 @@ export class Switch {
       for (let k = 0; k < viewCount; k++) bytes += length[views[k]];
       output.frames += viewCount;
       output.bytes += bytes;
+      if (this.observers.watching) this.observers.leaving(touched[i], burst, views, viewCount);
       for (let e = 0; e < endpoints.length; e++) endpoints[e].plug.send(burst, views, viewCount);
     }
     touched.length = 0;
-    if (this.#anyRetagged) {
-      this.#retagged.fill(0);
-      this.#anyRetagged = false;
+    if (this.#anyMade) {
+      this.#made.fill(0);
+      this.#anyMade = false;
     }
   }
 }

@@ -270,6 +270,14 @@ export class TableSnapshot {
     return this.words[slot * ENTRY + 1];
   }
 
+  port(slot: number): number {
+    return this.words[slot * ENTRY + 2] - 1;
+  }
+
+  lastSeen(slot: number): number {
+    return this.words[slot * ENTRY + 3];
+  }
+
   entry(slot: number): TableEntry {
     return entryAt(this.words, slot * ENTRY);
   }

@@ -5,9 +5,14 @@
  *
  * A port is an untagged member of at most one VLAN, its PVID, and a tagged member of any number. Beside that, a trunk has
  * a list of VLANs that it allows: it is a tagged member of those that exist, also of those made later.
+ *
+ * Provider bridging (IEEE 802.1ad, "QinQ") is made of two kinds of ports. At a provider's own ports tags are service tags
+ * (`setTagProtocol`). At a tunnel port, where a customer is connected, none is looked for (`setTunnel`): what the customer
+ * sends, tags and all, is of the port's one VLAN, and gets that one's tag outside of its own where a port asks for tags.
  */
 
-import { NO_VLAN, type Port } from './port.js';
+import type { Tpid } from '../frame/vlan.js';
+import { NO_VLAN, type Port, type PortMode } from './port.js';
 import { existingPort, refusal } from './port-management.js';
 import { PORTS_MAX, type Switch } from './switch.js';
 import { NOT_MEMBER, TAGGED, UNTAGGED, Vlan } from './vlan.js';
@@ -52,14 +57,14 @@ export function addVlan(target: Switch, id: number): Vlan {
 /**
  * Removes a VLAN; trunks leave it.
  * @throws VdeError `EINVAL` out of range, `ENXIO` no such VLAN, `EADDRINUSE` other ports are members, or it is VLAN 0,
- *   which new ports begin in.
+ *   which new ports begin in, or one that is kept for mirrored frames.
  */
 export function removeVlan(target: Switch, id: number): void {
   const vlan = existingVlan(target, id);
   const held = target.ports.some(
     (port) => port && (port.untaggedVlan === id || (vlan.member[port.number] === TAGGED && !port.allowed?.[id])),
   );
-  if (id === 0 || held) throw refusal('EADDRINUSE', `VLAN ${id}`);
+  if (id === 0 || held || vlan.remoteSpan) throw refusal('EADDRINUSE', `VLAN ${id}`);
   for (const port of target.ports) if (port?.allowed?.[id]) setMembership(target, vlan, port, NOT_MEMBER);
   target.table.flushVlan(id);
   target.vlans.delete(id);
@@ -67,11 +72,13 @@ export function removeVlan(target: Switch, id: number): void {
 
 /**
  * Makes a port a tagged member; its untagged VLAN stays as it is.
- * @throws VdeError `EINVAL` out of range or an access port, `ENXIO` no such VLAN or port.
+ * @throws VdeError `EINVAL` out of range, an access or a tunnel port, `ENXIO` no such VLAN or port.
  */
 export function addTagged(target: Switch, id: number, number: number): void {
   const { vlan, port } = member(target, id, number);
-  if (port.mode === 'access') throw refusal('EINVAL', `port ${number}`, 'an access port has no tagged VLANs');
+  if (port.mode === 'access' || port.mode === 'tunnel') {
+    throw refusal('EINVAL', `port ${number}`, `its mode is ${port.mode}: it has no tagged VLANs`);
+  }
   if (port.allowed) port.allowed[id] = 1;
   if (port.untaggedVlan !== id) setMembership(target, vlan, port, TAGGED);
 }
@@ -108,11 +115,34 @@ export function setUntagged(target: Switch, number: number, id: number): void {
  * @throws VdeError as `setUntagged`.
  */
 export function setAccess(target: Switch, number: number, id: number): void {
+  setUntaggedOnly(target, number, id, 'access');
+}
+
+/**
+ * Makes a port a tunnel port: untagged in one VLAN, and all that arrives is of that VLAN, whatever tags it has.
+ * @throws VdeError as `setUntagged`.
+ */
+export function setTunnel(target: Switch, number: number, id: number): void {
+  setUntaggedOnly(target, number, id, 'tunnel');
+}
+
+function setUntaggedOnly(target: Switch, number: number, id: number, mode: PortMode): void {
   setUntagged(target, number, id);
   const port = existingPort(target, number);
-  port.mode = 'access';
+  port.mode = mode;
   port.allowed = undefined;
   leaveTagged(target, port);
+}
+
+/**
+ * Sets the protocol of a port's tags; those of the other are payload there. Its memberships stay.
+ * @throws VdeError `EINVAL` out of range, `ENXIO` no such port.
+ */
+export function setTagProtocol(target: Switch, number: number, tpid: Tpid): void {
+  const port = existingPort(target, number);
+  if (port.tpid === tpid) return;
+  port.tpid = tpid;
+  target.table.flushPort(number);
 }
 
 /**
@@ -140,6 +170,17 @@ export function setHybrid(target: Switch, number: number): void {
   const port = existingPort(target, number);
   port.mode = 'hybrid';
   port.allowed = undefined;
+}
+
+/**
+ * Keeps a VLAN for mirrored frames, or gives it back, see `Vlan.remoteSpan`.
+ * @throws VdeError `EINVAL` out of range or VLAN 0, `ENXIO` no such VLAN.
+ */
+export function setRemoteSpan(target: Switch, id: number, on: boolean): void {
+  const vlan = existingVlan(target, id);
+  if (id === 0) throw refusal('EINVAL', 'VLAN 0', 'new ports begin in it');
+  vlan.remoteSpan = on;
+  target.table.flushVlan(id);
 }
 
 /** Checks both numbers before it looks for either, as a C switch does. */

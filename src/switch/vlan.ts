@@ -19,6 +19,11 @@ export class Vlan {
   readonly member: Uint8Array;
   /** State by port number, which the spanning tree sets: `FORWARDING`, or that the port neither takes nor gives frames. */
   readonly discarding: Uint8Array;
+  /**
+   * Whether it carries mirrored frames to where they are looked at (RSPAN): every one goes to every member, and no
+   * address is learned from them.
+   */
+  remoteSpan = false;
   #flood: readonly Port[] | undefined = [];
   #ports: readonly (Port | undefined)[] = [];
 
@@ -34,7 +39,10 @@ export class Vlan {
   get flood(): readonly Port[] {
     this.#flood ??= this.#ports.filter(
       (port): port is Port =>
-        port?.active === true && this.member[port.number] !== NOT_MEMBER && this.discarding[port.number] === 0,
+        port?.active === true &&
+        !port.monitor &&
+        this.member[port.number] !== NOT_MEMBER &&
+        this.discarding[port.number] === 0,
     );
     return this.#flood;
   }

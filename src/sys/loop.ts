@@ -97,6 +97,8 @@ export class Loop {
   readonly #backendFd = uvBackendFd(this.#uvLoop);
   readonly #onReadable: unknown;
   readonly #uvPollStart: (handle: number, events: number, callback: unknown) => number;
+  /** Times that a handler did nothing but move frames: where it grows, frames flow. */
+  frameEvents = 0;
   #watched = 0;
   #inRound = false;
   #lingering = false;
@@ -188,7 +190,9 @@ export class Loop {
           continue;
         }
         const handler = this.#handlers[tag];
-        if (handler !== undefined && handler(this.epoll.events(i)) !== PURE) pure = false;
+        if (handler === undefined) continue;
+        if (handler(this.epoll.events(i)) === PURE) this.frameEvents++;
+        else pure = false;
       }
     } finally {
       this.#inRound = false;

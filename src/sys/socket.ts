@@ -137,7 +137,12 @@ export function connectUnix(socket: Descriptor, path: string, remedy?: string): 
 
 /** Connects to a raw socket address of `length` bytes at `memory[offset]`; 0 or the errno. */
 export function tryConnectRaw(socket: Descriptor, memory: Memory, offset: number, length: number): number {
-  return connectCall(socket.fd, memory.address + offset, length) < 0 ? errno() : 0;
+  return tryConnectAt(socket, memory.address + offset, length);
+}
+
+/** The same, the address being at an address of memory. */
+export function tryConnectAt(socket: Descriptor, address: number, length: number): number {
+  return connectCall(socket.fd, address, length) < 0 ? errno() : 0;
 }
 
 /** Binds to a raw socket address of `length` bytes at `memory[offset]`; 0 or the errno. */

@@ -7,7 +7,7 @@
 import type { Descriptor } from './descriptor.js';
 import { CMSGHDR } from './layout.js';
 import type { Memory } from './memory.js';
-import { AF_INET6, getOption, SO_DOMAIN, SOL_SOCKET, setOption } from './socket.js';
+import { AF_INET6, getOption, SO_DOMAIN, SOCK_DGRAM, SOL_SOCKET, setOption, socket, tryConnectAt } from './socket.js';
 
 const SOL_UDP = 17;
 const UDP_GRO = 104;
@@ -55,4 +55,24 @@ export function unfragmentedPayload(fd: number): number {
   // An IPv6 socket may be connected to a mapped IPv4 address, whose path has the shorter headers.
   const payload = mtu - (v6 ? IPV6_HEADERS : IPV4_HEADERS);
   return Math.max(0, Math.min(payload, UDP_PAYLOAD_MAX));
+}
+
+/**
+ * The same for a socket that is not connected, and the socket address of `length` bytes at `address`; 0 if no route leads
+ * there.
+ * @param prepare sets options that the route depends on.
+ */
+export function unfragmentedPayloadTo(
+  family: number,
+  address: number,
+  length: number,
+  prepare?: (probe: Descriptor) => void,
+): number {
+  const probe = socket(family, SOCK_DGRAM, 'path MTU');
+  try {
+    prepare?.(probe);
+    return tryConnectAt(probe, address, length) === 0 ? unfragmentedPayload(probe.fd) : 0;
+  } finally {
+    probe.close();
+  }
 }

@@ -137,6 +137,36 @@ test('a trunk carries the VLANs that it allows, also those made later, and its n
   );
 });
 
+test('a tunnel port is in one VLAN whatever the tags; service tags are what a port is told to use', () => {
+  const { sw, seat } = virtualSwitch();
+  const table = forwardingCommands(sw);
+  const [tunnel, trunk] = [seat(1), seat(2)];
+  for (const line of ['vlan/create 5', 'port/tunnel 1 5', 'port/trunk 2 all', 'port/settpid 2 88a8']) data(table, line);
+  refused(table, '1022', 'vlan/addport 0 1', 'port/tunnel 1', 'port/tunnel', 'port/tunnel x 5', 'port/tunnel 1 x');
+  refused(table, '1022', 'port/tunnel 1 4096', 'port/tunnel 1 -1', 'port/tunnel 99 5', 'port/tunnel -1 5');
+  refused(table, '1006', 'port/tunnel 1 6', 'port/tunnel 9 5');
+  for (const tpid of ['', '9100', '88a', '88a88', '34984', '0x', '0x0x8100', '88a8 8100', 'x']) {
+    refused(table, '1022', `port/settpid 2 ${tpid}`);
+  }
+  refused(table, '1022', 'port/settpid', 'port/settpid x 8100', 'port/settpid 99 8100', 'port/settpid -1 88a8');
+  refused(table, '1006', 'port/settpid 9 8100');
+  assert.deepEqual(data(table, 'port/modes'), [
+    'Port 0001 mode=tunnel untagged_vlan=0005',
+    'Port 0002 mode=trunk untagged_vlan=4095 tpid=88a8 allowed=all',
+  ]);
+  const inner = frame(BROADCAST, station(1), { tci: 7 });
+  tunnel.receive(inner);
+  const outer = Buffer.concat([inner.subarray(0, 12), Buffer.from('88a80005', 'hex'), inner.subarray(12)]);
+  assert.deepEqual(trunk.take(), [outer]);
+  trunk.receive(outer);
+  assert.deepEqual(tunnel.take(), [inner]);
+  for (const tpid of ['0x8100', '88A8', '8100']) data(table, `port/settpid 2 ${tpid}`);
+  data(table, 'port/hybrid 1');
+  tunnel.receive(frame(BROADCAST, station(1)));
+  assert.deepEqual(trunk.take(), [frame(BROADCAST, station(1), { tci: 5 })]);
+  assert.deepEqual(data(table, 'port/modes 2'), ['Port 0002 mode=trunk untagged_vlan=4095 allowed=all']);
+});
+
 test('four thousand VLANs on five hundred ports are set up by as many commands as there are of both', () => {
   const { sw } = virtualSwitch({ ports: 512 });
   const table = forwardingCommands(sw);
@@ -175,6 +205,7 @@ test('what showconfig prints makes another switch the same', (t) => {
       'port/trunk 4 2-9 5',
       'port/setgroup 4 77',
     ],
+    ...['port/create 5', 'port/tunnel 5 4094', 'port/create 6', 'port/settpid 6 88a8', 'port/trunk 6 5,4094'],
     ...['port/create 9', 'port/setvlan 9 4095', 'port/sethub 1'],
   ];
   for (const line of lines) assert.equal(answer(first.table(), line).at(-1), '1000 Success', line);

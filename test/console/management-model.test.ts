@@ -15,7 +15,7 @@ import { answer, data, forwardingCommands } from './tables.js';
 const PORTS = 5;
 const NONE = 4095;
 
-type Mode = 'hybrid' | 'access' | 'trunk';
+type Mode = 'hybrid' | 'access' | 'tunnel' | 'trunk';
 
 interface ModelPort {
   untagged: number;
@@ -73,7 +73,9 @@ class Model {
       case 'port/setvlan':
         return this.badPair(a, b) ?? this.setUntagged(this.port(a), b);
       case 'port/access':
-        return this.badPair(a, b) ?? this.access(this.port(a), b);
+        return this.badPair(a, b) ?? this.untaggedOnly(this.port(a), 'access', b);
+      case 'port/tunnel':
+        return this.badPair(a, b) ?? this.untaggedOnly(this.port(a), 'tunnel', b);
       case 'port/trunk':
         return this.badPair(a, b) ?? this.trunk(this.port(a), b, list);
       default:
@@ -114,7 +116,7 @@ class Model {
   }
 
   add(id: number, port: ModelPort): string | undefined {
-    if (port.mode === 'access') return '1022';
+    if (port.mode === 'access' || port.mode === 'tunnel') return '1022';
     port.allowed.add(id);
     if (port.untagged !== id) port.tagged.add(id);
     return;
@@ -151,8 +153,8 @@ class Model {
     port.tagged.delete(id);
   }
 
-  access(port: ModelPort, id: number): undefined {
-    Object.assign(port, { mode: 'access', untagged: id, tagged: new Set() });
+  untaggedOnly(port: ModelPort, mode: Mode, id: number): undefined {
+    Object.assign(port, { mode, untagged: id, tagged: new Set() });
   }
 
   trunk(port: ModelPort, id: number, list: number[]): undefined {
@@ -182,6 +184,7 @@ const step = fc.oneof(
   one('port/setnumports', fc.constantFrom(PORTS, 3, PORTS + 2, 0, 4097)),
   one('port/setvlan', number, vid),
   one('port/access', number, vid),
+  one('port/tunnel', number, vid),
   one('port/trunk', number, vid),
   one('port/hybrid', number),
   one('vlan/create', vid),

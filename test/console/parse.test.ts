@@ -93,11 +93,12 @@ for (const make of MAKES) {
 test("our own commands' answers are read too, and others are left as lines", async (t) => {
   const { console: session } = await managedSwitch(t);
   const value = async (line: string) => parseReply(line, await session.data(line));
-  for (const line of ['port/create 2', 'port/create 4', 'port/trunk 4 1-9']) await session.ask(line);
+  for (const line of ['port/create 2', 'port/create 4', 'port/trunk 4 1-9', 'port/settpid 2 88a8'])
+    await session.ask(line);
   assert.deepEqual(await value('port/createauto'), { port: 1 });
   assert.deepEqual(await value('port/modes'), [
     { port: 1, mode: 'hybrid', untaggedVlan: 0 },
-    { port: 2, mode: 'hybrid', untaggedVlan: 0 },
+    { port: 2, mode: 'hybrid', untaggedVlan: 0, tpid: '88a8' },
     { port: 4, mode: 'trunk', untaggedVlan: null, allowed: '1-9' },
   ]);
   assert.deepEqual(await value('port/drops 2'), [

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { ALL_VIEWS, BURST_SIZE, Burst, FRAME_MAX, HEADROOM } from '../../src/frame/burst.js';
+import { ALL_VIEWS, BURST_SIZE, Burst, FRAME_MAX, HEADROOM, VIEWS } from '../../src/frame/burst.js';
+import type { Tpid } from '../../src/frame/vlan.js';
 import { SendVector } from '../../src/sys/batch.js';
 import { VIRTIO_NET_HDR } from '../../src/sys/layout.js';
 import { Memory } from '../../src/sys/memory.js';
@@ -17,15 +18,26 @@ function retagged(frame: Uint8Array, vlan: number, tagged: boolean): Buffer {
   return Buffer.concat([frame.subarray(0, 12), Uint8Array.from(tag), rest]);
 }
 
-/** A view as the kernel gathers it. */
-function sent(burst: Burst, view: number): Buffer {
+/** The same for the third view: a service tag put in, or the tag's protocol exchanged. */
+function serviceTagged(frame: Uint8Array, vlan: number, tagged: boolean, tpid: Tpid): Buffer {
+  const type = tagged ? tpid : 0x88a8;
+  const tci = tagged ? [] : [vlan >> 8, vlan & 0xff];
+  const changed = Uint8Array.from([type >> 8, type & 0xff, ...tci]);
+  return Buffer.concat([frame.subarray(0, 12), changed, frame.subarray(tagged ? 14 : 12)]);
+}
+
+/** A view as the kernel gathers it; with its offload header before it if `headed`. */
+function sent(burst: Burst, view: number, headed = false): Buffer {
   const [a, b] = socketPair(SOCK_DGRAM, 'pair');
   try {
     setSendBuffer(a, 1 << 20);
     const vector = new SendVector(1);
-    vector.set(0, burst.iovLow[view], burst.iovHigh[view], burst.pieces[view]);
+    if (headed) {
+      burst.withOffloadHeader(view);
+      vector.set(0, burst.headedIovLow[view], burst.headedIovHigh[view], burst.pieces[view] + 1);
+    } else vector.set(0, burst.iovLow[view], burst.iovHigh[view], burst.pieces[view]);
     assert.equal(vector.send(a.fd, 0, 1), 1);
-    const memory = new Memory(FRAME_MAX + 8);
+    const memory = new Memory(FRAME_MAX + 8 + VIRTIO_NET_HDR.size);
     return Buffer.from(memory.bytes.subarray(0, tryReceive(b, memory)));
   } finally {
     a.close();
@@ -114,6 +126,29 @@ describe('a view', () => {
     );
   });
 
+  it('with a service tag, or with the protocol of its tag exchanged, is that, beside the other views', () => {
+    const burst = new Burst();
+    const slot = fc.nat(BURST_SIZE - 1);
+    const tpid = fc.constantFrom<Tpid>(0x8100, 0x88a8);
+    fc.assert(
+      fc.property(slot, bytes(18, 1600), vlanId, fc.boolean(), tpid, (slot, frame, vlan, tagged, tpid) => {
+        burst.bytes.set(frame, burst.home(slot));
+        burst.place(slot, burst.home(slot), frame.length);
+        const second = burst.retag(slot, vlan, tagged);
+        const third = burst.retagService(slot, vlan, tagged, tpid);
+        assert.equal(new Set([slot, second, third]).size, 3);
+        assert.ok(third < VIEWS && third % BURST_SIZE === slot);
+        const expected = serviceTagged(frame, vlan, tagged, tpid);
+        assert.equal(burst.length[third], expected.length);
+        assert.deepEqual(Buffer.from(burst.viewBytes(third)), expected);
+        assert.deepEqual(sent(burst, third), expected);
+        assert.deepEqual(sent(burst, second), retagged(frame, vlan, tagged));
+        assert.deepEqual(sent(burst, slot), Buffer.from(frame));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it('of the shortest and of the longest frame', () => {
     const burst = new Burst();
     const [shortest, longest] = [Buffer.alloc(14, 1), Buffer.alloc(FRAME_MAX, 2)];
@@ -122,6 +157,8 @@ describe('a view', () => {
     assert.deepEqual(sent(burst, burst.retag(0, 4094, false)), retagged(shortest, 4094, false));
     assert.deepEqual(sent(burst, burst.retag(1, 1, false)), retagged(longest, 1, false));
     assert.equal(sent(burst, burst.retag(1, 1, true)).length, FRAME_MAX - 4);
+    assert.deepEqual(sent(burst, burst.retagService(0, 7, false, 0x88a8)), serviceTagged(shortest, 7, false, 0x88a8));
+    assert.deepEqual(sent(burst, burst.retagService(1, 7, false, 0x88a8)), serviceTagged(longest, 7, false, 0x88a8));
   });
 
   it('of one slot does not disturb those of others', () => {
@@ -129,11 +166,16 @@ describe('a view', () => {
     const frames = Array.from({ length: BURST_SIZE }, (_, i) => Buffer.alloc(60 + i, i));
     for (const frame of frames) burst.add(frame);
     const views = frames.map((_, i) => burst.retag(i, i, i % 2 === 1));
+    const thirds = frames.map((_, i) => burst.retagService(i, i, i % 2 === 1, 0x88a8));
     for (const [i, frame] of frames.entries()) {
-      const expected = retagged(frame, i, i % 2 === 1);
-      const target = Buffer.alloc(expected.length);
-      burst.copyView(views[i], target, 0);
-      assert.deepEqual(target, expected);
+      for (const [view, expected] of [
+        [views[i], retagged(frame, i, i % 2 === 1)],
+        [thirds[i], serviceTagged(frame, i, i % 2 === 1, 0x88a8)],
+      ] as const) {
+        const target = Buffer.alloc(expected.length);
+        burst.copyView(view, target, 0);
+        assert.deepEqual(target, expected);
+      }
     }
   });
 });
@@ -188,10 +230,30 @@ describe('super-frames', () => {
     }
   });
 
+  it('have a header for each view, which is sent with it', () => {
+    const burst = withHeader(1, 1);
+    for (const tagged of [false, true]) {
+      const views = [0, burst.retag(0, 5, tagged), burst.retagService(0, 5, tagged, 0x88a8)];
+      const growth = tagged ? [0, -4, 0] : [0, 4, 4];
+      for (const [i, view] of views.entries()) {
+        const whole = sent(burst, view, true);
+        assert.deepEqual(whole.subarray(VIRTIO_NET_HDR.size), Buffer.from(burst.viewBytes(view)));
+        assert.equal(whole.readUInt16LE(VIRTIO_NET_HDR.headerLength), 54 + growth[i]);
+        assert.equal(whole.readUInt16LE(VIRTIO_NET_HDR.checksumStart), 34 + growth[i]);
+        const header = Buffer.alloc(VIRTIO_NET_HDR.size);
+        burst.copyOffloadHeader(view, header, 0);
+        assert.deepEqual(whole.subarray(0, VIRTIO_NET_HDR.size), header);
+      }
+    }
+  });
+
   it('of complete frames the header is zeros', () => {
     const burst = withHeader(0, 0);
-    const header = Buffer.alloc(VIRTIO_NET_HDR.size, 0xff);
-    burst.copyOffloadHeader(0, header, 0);
-    assert.equal(header.toString('hex'), '00'.repeat(10));
+    for (const view of [0, burst.retag(0, 5, false), burst.retagService(0, 5, false, 0x88a8)]) {
+      const header = Buffer.alloc(VIRTIO_NET_HDR.size, 0xff);
+      burst.copyOffloadHeader(view, header, 0);
+      assert.equal(header.toString('hex'), '00'.repeat(10));
+      assert.deepEqual(sent(burst, view, true).subarray(0, VIRTIO_NET_HDR.size), header);
+    }
   });
 });

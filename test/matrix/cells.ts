@@ -21,6 +21,7 @@ import { run, start } from '../support/proc.js';
 import { serialLine } from '../support/serial.js';
 import { waitForSocket } from '../support/sockets.js';
 import { tmpDir } from '../support/tmp.js';
+import { privateStream, startVxvdexd } from '../support/vxvdexd.js';
 import type { Kind } from './probes.js';
 
 export const PAIRS = ['ours-ours', 'ours-C', 'C-ours'] as const;
@@ -180,6 +181,22 @@ export const ROWS: readonly Row[] = [
   cloud('vxvde'),
   // What C sends to one station is lost once it has heard of it: it learns no address (reference: vxlan).
   cloud('vxlan', { 'ours-C': FROM_C, 'C-ours': FROM_C }),
+  {
+    scheme: 'vxvdex',
+    kind: 'tunnel',
+    c: 'vxvde',
+    ready: namespaces,
+    async open(t, makes) {
+      const hosts = await twoHosts(t);
+      const ends = [];
+      for (const [i, make] of makes.entries()) {
+        // The network of root's group, which is also that of the member inside.
+        if (make === 'debian') ends.push(end(t, make, 'vxvde:///grp=0', hosts[i].net));
+        else ends.push(privateStream(t, hosts[i], undefined, (await startVxvdexd(t, hosts[i])).locator()));
+      }
+      return [ends[0], ends[1]];
+    },
+  },
   wrapper({ scheme: 'agno', plugin: 'agno' }, (sw, _, home) => `agno://${join(home, 'key')}{vde://${sw}}`),
   wrapper({ scheme: 'vlan', plugin: 'vlan' }, (sw) => `vlan://4{vde://${sw}}`),
   wrapper({ scheme: 'restart', c: 'vde' }, (sw, make) => (make === 'ours' ? `restart://{vde://${sw}}` : `vde://${sw}`)),

@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as immediate } from 'node:timers/promises';
 import fc from 'fast-check';
-import { ALL_VIEWS, Burst } from '../../src/frame/burst.js';
 import { adopt } from '../../src/plug/adoption.js';
 import type { Plug } from '../../src/plug/plug.js';
 import { totalDrops } from '../../src/plug/plug.js';
@@ -13,11 +12,11 @@ import type { VdeError } from '../../src/sys/errors.js';
 import { native } from '../../src/sys/ffi.js';
 import { connectInet, type InetAddress, localAddress } from '../../src/sys/inet.js';
 import { loop } from '../../src/sys/loop.js';
-import { hex } from '../frame/arbitraries.js';
-import { ACK, noise, type Packet, segments, writeSuperFrame } from '../frame/super-frames.js';
+import { segments } from '../frame/super-frames.js';
 import { cleanup } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { Collector, frame, sendAll } from './frames.js';
+import { sendSuper, superFrame } from './super.js';
 import { boundSocket, freePorts, openUdpPair, RawEnd } from './udp-pair.js';
 
 loop();
@@ -26,37 +25,6 @@ const shutdown = native<(fd: number, how: number) => number>('int shutdown(int f
 
 /** Longest datagram that is no frame. */
 const HELLO = 13;
-
-function superFrame(payload = 20_000, seed = 1): Uint8Array {
-  const value: Packet = {
-    dstMac: hex('020000000002'),
-    srcMac: hex('020000000001'),
-    tags: [],
-    ip: { src: 0x0a000001, dst: 0x0a000002 },
-    trafficClass: 0,
-    ttl: 64,
-    identification: 1,
-    dontFragment: true,
-    ipOptions: new Uint8Array(0),
-    extensions: 0,
-    flowLabel: 0,
-    srcPort: 1000,
-    dstPort: 2000,
-    tcp: { sequence: 1, ack: 7, flags: ACK, window: 500, urgent: 0, options: new Uint8Array(0) },
-    payload: noise(payload, seed),
-  };
-  return writeSuperFrame(value, 1448);
-}
-
-/** Sends a super-frame, given behind its offload header. */
-function sendSuper(plug: Plug, bytes: Uint8Array): void {
-  const burst = new Burst();
-  burst.add(bytes.subarray(10));
-  burst.offloadHeader(0).set(bytes.subarray(0, 10));
-  burst.offload[0] = 1;
-  burst.superFrames = 1;
-  plug.send(burst, ALL_VIEWS, 1);
-}
 
 /** An end of ours and a raw socket as its peer. */
 async function withRaw(t: TestContext): Promise<{ plug: Plug; raw: RawEnd; port: number; peer: number }> {

@@ -5,87 +5,19 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
-import { once } from 'node:events';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
 import { openPlug } from '../../src/plug/registry.js';
 import { Vtep } from '../../src/plug/vtep.js';
-import { vxlanHeader } from '../../src/plug/vxlan-header.js';
 import { readVxvde, vxvdeSockets } from '../../src/plug/vxvde.js';
 import { loop } from '../../src/sys/loop.js';
 import { cleanup } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { Collector, frame, sendAll } from './frames.js';
-import { INSIDE_V4 } from './inside.js';
+import { broadcast, GROUP, HEADER, HERE, member, PORT, packet, reply, stranger } from './vxvde-peers.js';
 
 // The loop's descriptors stay: they are no leak of the test that needs them first.
 loop();
-
-const GROUP = '239.0.0.1';
-const PORT = 14_789;
-const HERE = INSIDE_V4[0];
-const HEADER = Buffer.from(vxlanHeader(1));
-
-const packet = (one: Uint8Array, header: Uint8Array = HEADER) => Buffer.concat([header, one]);
-
-/** The station at the far end of `frame(..., true)`, turned round: its frames come from it. */
-const reply = (number: number, size = 60) => frame(size, number, false);
-
-function broadcast(number: number): Buffer {
-  const bytes = frame(60, number);
-  bytes.fill(0xff, 0, 6);
-  return bytes;
-}
-
-/** A socket that hears the group, or one of its own. */
-class Stranger {
-  readonly heard: { bytes: Buffer; from: RemoteInfo }[] = [];
-  #told: (() => void) | undefined;
-
-  constructor(readonly socket: Socket) {
-    socket.on('message', (bytes, from) => {
-      this.heard.push({ bytes, from });
-      this.#told?.();
-    });
-  }
-
-  get port(): number {
-    return this.socket.address().port;
-  }
-
-  async hears(count: number): Promise<{ bytes: Buffer; from: RemoteInfo }[]> {
-    while (this.heard.length < count) {
-      await new Promise<void>((done) => {
-        this.#told = done;
-      });
-    }
-    return this.heard;
-  }
-
-  async send(bytes: Uint8Array, port = PORT, address = GROUP): Promise<void> {
-    await new Promise<void>((done, fail) => {
-      this.socket.send(bytes, port, address, (error) => (error ? fail(error) : done()));
-    });
-  }
-}
-
-async function stranger(t: TestContext, options: { group?: boolean } = {}): Promise<Stranger> {
-  const socket = createSocket({ type: 'udp4', reuseAddr: true });
-  cleanup(t, () => new Promise<void>((done) => socket.close(() => done())));
-  socket.bind(options.group ? PORT : 0, options.group ? GROUP : HERE);
-  await once(socket, 'listening');
-  if (options.group) socket.addMembership(GROUP, HERE);
-  socket.setMulticastInterface(HERE);
-  return new Stranger(socket);
-}
-
-async function member(t: TestContext, locator = 'vxvde://'): Promise<Vtep> {
-  const plug = await openPlug(locator);
-  assert.ok(plug instanceof Vtep);
-  cleanup(t, () => plug.close());
-  return plug;
-}
 
 const timeout = 30_000;
 

@@ -1,0 +1,81 @@
+/** `vde man` and `vde completion`: manual pages and shell completion, made from the option tables of all commands. */
+
+import { spawnSync } from 'node:child_process';
+import { writeSync } from 'node:fs';
+import type { Command } from 'commander';
+import { registerCryptoSchemes } from '../crypto/schemes.js';
+import { describeParams } from '../plug/params.js';
+import { listSchemes } from '../plug/registry.js';
+import { registerSwitchSchemes } from '../switch/schemes.js';
+import { nearestName } from '../sys/nearest.js';
+import { completionScript, type Shell } from './completion.js';
+import { usageError } from './getopt.js';
+import { type ManSection, manPage } from './man-page.js';
+import { helpText } from './page.js';
+import { allPages } from './pages.js';
+import { version } from './version.js';
+
+/** The manual page of each command, by its name. */
+export function manPages(umbrella: Command): Map<string, string> {
+  const pages = allPages(umbrella);
+  const names = pages.map(({ name }) => name);
+  const locators = [locatorSection()];
+  return new Map(
+    pages.map((page) => [page.name, manPage(page, version, names, page.operands === 'locator' ? locators : [])]),
+  );
+}
+
+function locatorSection(): ManSection {
+  registerSwitchSchemes();
+  registerCryptoSchemes();
+  const entries = listSchemes().map(({ name, syntax, doc, params }) => ({
+    head: `${name}://${syntax}`,
+    lines: [doc, ...describeParams(params)],
+  }));
+  return { heading: 'LOCATORS', entries };
+}
+
+/**
+ * Shows the manual page of a command: on a terminal by man(1), otherwise its source. Without a name, says what there is.
+ * @throws VdeError `EUSAGE` for a command that there is not.
+ */
+export function man(umbrella: Command, name: string | undefined): number {
+  const pages = allPages(umbrella);
+  if (name === undefined) {
+    const width = Math.max(...pages.map((page) => page.name.length)) + 2;
+    print(pages.map((page) => `${page.name.padEnd(width)}${page.summary}\n`).join(''));
+    return 0;
+  }
+  const page = pages.find((one) => one.name === name);
+  if (page === undefined) {
+    const guess = nearestName(
+      name,
+      pages.map((one) => one.name),
+    );
+    throw usageError(`man ${name}`, 'no such command', guess && `did you mean ${guess}?`);
+  }
+  const source = manPages(umbrella).get(name) as string;
+  if (process.stdout.isTTY !== true) {
+    print(source);
+    return 0;
+  }
+  const { status, error } = spawnSync('man', ['-l', '-'], { input: source, stdio: ['pipe', 'inherit', 'inherit'] });
+  if (error === undefined) return status ?? 1;
+  // There is no man(1).
+  print(helpText(page));
+  return 0;
+}
+
+/** Prints the completion script for a shell. */
+export function completion(umbrella: Command, shell: Shell): number {
+  registerSwitchSchemes();
+  registerCryptoSchemes();
+  const schemes = listSchemes().map(({ name }) => name);
+  print(completionScript(shell, allPages(umbrella), schemes));
+  return 0;
+}
+
+function print(text: string): void {
+  const bytes = Buffer.from(text);
+  for (let sent = 0; sent < bytes.length; ) sent += writeSync(1, bytes, sent);
+}

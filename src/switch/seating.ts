@@ -1,0 +1,45 @@
+/** Which port a newcomer gets (reference: VDE switch socket protocol, "Port access control"). */
+
+import { VdeError } from '../sys/errors.js';
+import type { Identity, Port } from './port.js';
+import type { Seat, Switch } from './switch.js';
+
+/**
+ * The first port that anybody may have, made if there is room for one more.
+ * @throws VdeError `ENOSPC` none is free.
+ */
+export function freePort(target: Switch, identity: Identity | undefined): Port {
+  for (let number = 1; number <= target.portCount; number++) {
+    const port = target.ports[number];
+    if (port === undefined) return target.createPort(number);
+    if (!port.active && port.allocatable && !port.monitor && port.admits(identity)) return port;
+  }
+  throw new VdeError({
+    code: 'ENOSPC',
+    subject: 'switch',
+    cause: `no free port among its ${target.portCount}`,
+    remedy: 'start it with a larger -n',
+  });
+}
+
+/**
+ * The port of a number, made if there is none.
+ * @throws VdeError `EADDRNOTAVAIL` no such port, `EADDRINUSE` another user's, `EACCES` kept for others.
+ */
+export function wantedPort(target: Switch, number: number, { user, identity }: Seat): Port {
+  if (number < 0 || number > target.portCount) {
+    throw new VdeError({
+      code: 'EADDRNOTAVAIL',
+      subject: `port ${number}`,
+      cause: `no such port, this switch has 0 to ${target.portCount}`,
+    });
+  }
+  const port = target.ports[number] ?? target.createPort(number);
+  if (port.active && port.currentUser !== user) {
+    throw new VdeError({ code: 'EADDRINUSE', subject: `port ${number}`, cause: `held by uid ${port.currentUser}` });
+  }
+  if (!port.active && !port.admits(identity)) {
+    throw new VdeError({ code: 'EACCES', subject: `port ${number}`, cause: 'kept for another user or group' });
+  }
+  return port;
+}
