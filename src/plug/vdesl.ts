@@ -59,11 +59,12 @@ class SerialPlug extends PlugBase implements Plug {
   #lastRead = 0;
   #pause: NodeJS.Timeout | undefined;
 
-  /** Takes the line over. */
+  /** Takes the line over. @param pauseMs see `PAUSE_MS`. */
   constructor(
     line: Descriptor,
     readonly name: string,
     speed: number,
+    private readonly pauseMs: number,
   ) {
     super();
     this.#line = line;
@@ -99,7 +100,7 @@ class SerialPlug extends PlugBase implements Plug {
       return false;
     }
     this.#lastRead = performance.now();
-    this.#pause ??= setTimeout(() => this.#onPause(), PAUSE_MS);
+    this.#pause ??= setTimeout(() => this.#onPause(), this.pauseMs);
     this.#decoder.push(this.#chunk.bytes.subarray(0, n));
     this.#give();
     return true;
@@ -110,7 +111,7 @@ class SerialPlug extends PlugBase implements Plug {
     this.#pause = undefined;
     if (this.closed || (this.wanted && this.#read())) return;
     if (this.closed) return;
-    const left = this.#lastRead + PAUSE_MS - performance.now();
+    const left = this.#lastRead + this.pauseMs - performance.now();
     if (left > 0) this.#pause = setTimeout(() => this.#onPause(), left);
     else if (this.#decoder.finish()) this.drops.error++;
   }
@@ -194,7 +195,13 @@ class SerialPlug extends PlugBase implements Plug {
   }
 }
 
-function openSerial(path: string, subject: string, speed: number): SerialPlug {
+/**
+ * Opens a serial line.
+ * @param speed in bits per second.
+ * @param pauseMs how long a silence within a record ends it.
+ * @throws VdeError if the line cannot be opened, is another program's, or is none.
+ */
+export function openSerial(path: string, subject: string, speed: number, pauseMs: number = PAUSE_MS): Plug {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
@@ -207,7 +214,7 @@ function openSerial(path: string, subject: string, speed: number): SerialPlug {
     if (!lockFile(fd, subject, false)) {
       throw new VdeError({ code: 'EBUSY', subject, cause: 'another program has the serial line open' });
     }
-    return new SerialPlug(line, subject, speed);
+    return new SerialPlug(line, subject, speed, pauseMs);
   } catch (error) {
     line.close();
     throw error;
