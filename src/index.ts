@@ -18,6 +18,8 @@ export {
   type ConsoleReply,
   openConsole,
 } from './console/client.js';
+export type { ConsoleCommand } from './console/command-table.js';
+export type { PluginDefinition, PluginHost, PluginParts } from './console/plugin-host.js';
 export { Burst } from './frame/burst.js';
 export { PlugBase } from './plug/base.js';
 export { End, type EndEvents, open } from './plug/end.js';
@@ -28,6 +30,7 @@ export { listSchemes, openPlug, registerScheme } from './plug/registry.js';
 export type { ResolvedLocator } from './plug/resolve.js';
 export type { OpenOptions, Scheme } from './plug/scheme.js';
 export { openInner, WrapperPlug } from './plug/wrapper.js';
+export type { ObservedViews, SwitchObserver } from './switch/observer.js';
 export { type ServiceOptions, SwitchService } from './switch/service.js';
 export { VdeError, type VdeErrorDetails } from './sys/errors.js';
 

@@ -7,9 +7,10 @@
  * so that the shell or script above it knows. The signals that C's `vde_plug` ignores are ignored.
  */
 
-import { writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
+import { isatty } from 'node:tty';
 import { commandsEnded } from '../plug/command.js';
 import { VdeError } from '../sys/errors.js';
 import { hasNoReader } from '../sys/process.js';
@@ -24,6 +25,9 @@ const IGNORED = ['SIGALRM', 'SIGUSR1', 'SIGUSR2', 'SIGVTALRM', 'SIGIO', 'SIGSTKF
 let name = basename(process.argv[1] ?? 'vde');
 /** True once a signal has begun to end the process: its cleanup then decides the status, not `main`. */
 let ending = false;
+
+/** Which of the standard descriptors were terminals at the start. */
+const terminals = [0, 1, 2].filter((fd) => isatty(fd));
 
 /** Exit statuses of a command. */
 export interface CommandStatuses {
@@ -56,6 +60,7 @@ export async function runCommand(
     if (!ending) process.exit(report(error, statuses));
   };
   process.on('uncaughtException', fail);
+  process.on('exit', leaveHungUpTerminals);
   try {
     const status = await main(process.argv.slice(2));
     await commandsEnded();
@@ -77,10 +82,29 @@ function report(error: unknown, { failure = 1, usage = failure }: CommandStatuse
   return EXIT_BUG;
 }
 
-/** EPIPE from `process.stdout` or from a write to a bare descriptor, but not from a socket of ours. */
+/**
+ * EPIPE from `process.stdout` or from a write to a bare descriptor, but not from a socket of ours; or EIO, as of a
+ * terminal that has hung up.
+ */
 function isBrokenOutput(error: unknown): boolean {
   const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+  if (code === 'EIO') return terminals.some((fd) => !isatty(fd));
   return code === 'EPIPE' && syscall === 'write' && hasNoReader(1);
+}
+
+/**
+ * Puts `/dev/null` where a terminal has hung up. Node sets terminals right again when it exits, and aborts, dumping
+ * core, if one does not answer.
+ */
+function leaveHungUpTerminals(): void {
+  for (const fd of terminals.filter((one) => !isatty(one))) {
+    try {
+      closeSync(fd);
+      openSync('/dev/null', 'r+');
+    } catch {
+      // It has been closed before: there is nothing to set right.
+    }
+  }
 }
 
 /**

@@ -7,7 +7,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
-import { constants } from 'node:os';
+import { constants, machine } from 'node:os';
 import { basename } from 'node:path';
 import { FRAME_MAX } from '../frame/burst.js';
 import { Cable } from '../plug/cable.js';
@@ -20,6 +20,7 @@ import { SOCK_DGRAM, socketPair } from '../sys/socket.js';
 import { complain, onSignals, runCommand } from './command.js';
 import { daemonize } from './daemon.js';
 import { usageError } from './getopt.js';
+import { isInstalled } from './lan.js';
 import { type CommandPage, printVersion } from './page.js';
 import { type QemuEnd, readCallName, readQemuLine, syntaxOf } from './vdeq-line.js';
 
@@ -54,10 +55,10 @@ export function main(name = basename(process.argv[1] ?? 'vdeq')): void {
 
 async function vdeq(name: string, args: string[]): Promise<number> {
   const call = readCallName(name);
-  const [program, ...rest] = call.program === undefined ? args : [call.program, ...args];
+  const [program, ...rest] = call.program === undefined ? args : [installed(call.program), ...args];
   if (call.program === undefined && program === '--version') return printVersion(pageOf(name));
   if (program === undefined || [program, ...rest].some((word) => /^--?h(elp)?$/.test(word))) {
-    return help(name, call.program);
+    return help(name, call.program && program);
   }
   if (call.program === undefined && program.startsWith('-')) {
     throw usageError(program, 'unknown option', `${name} is followed by the program to start`);
@@ -116,6 +117,11 @@ async function vdeq(name: string, args: string[]): Promise<number> {
   } finally {
     cleanUp();
   }
+}
+
+/** The program of a name. `qemu` has had the machine in its name since QEMU 1.0: that of this machine stands in for it. */
+function installed(program: string): string {
+  return program === 'qemu' && !isInstalled(program) ? `qemu-system-${machine()}` : program;
 }
 
 /** A switch's port, the socket before QEMU, and what joins them. */

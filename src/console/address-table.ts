@@ -69,7 +69,7 @@ export class AddressTable {
       known.seen = now;
       return undefined;
     }
-    const bytes = frame.slice(at, at + length);
+    const bytes = new Uint8Array(frame.subarray(at, at + length));
     const used: UsedAddress = { version: length === IPV6_LENGTH ? 6 : 4, bytes, mac, port, vlan, user, seen: now };
     this.#all.delete(key);
     this.#all.set(key, used);

@@ -197,8 +197,8 @@ function commands(log: IpLog): ConsoleCommand[] {
       return ({ port }) => port === number;
     }),
     listing('ipuser', 'user', 'list active IP of a user', (argument) => {
-      const uid = userId(argument) ?? (/^\d{1,10}$/.test(argument) ? Number(argument) : undefined);
-      if (uid === undefined) throw consoleError('EINVAL');
+      const uid = userId(argument) ?? (/^\d{1,9}$/.test(argument) ? Number(argument) : undefined);
+      if (uid === undefined || userName(uid) === undefined) throw consoleError('EINVAL');
       return ({ user }) => user === uid;
     }),
     listing('ipsearch', 'ipaddr', 'search an IP address', (argument) => {

@@ -189,7 +189,8 @@ class SerialPlug extends PlugBase implements Plug {
   protected override release(): void {
     clearTimeout(this.#pause);
     this.#watch.close();
-    discardBytes(this.#line);
+    // Only where closing would wait: on a pseudo terminal this would throw away what the other side has not read yet.
+    if (unsentBytes(this.#line) > 0) discardBytes(this.#line);
     restoreTerminal(this.#line, this.#before);
     this.#line.close();
   }

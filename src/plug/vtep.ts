@@ -39,6 +39,9 @@ const BURSTS_PER_TURN = 4;
 /** As much in a burst is a stream, of which more is likely to come. */
 const BULK_BYTES = 32 << 10;
 
+/** Words of leave that wait until the frames that arrived with them have been learned from. */
+const LEAVERS_MAX = 64;
+
 /** Errors of a message that is too long, or not to be cut by the kernel. */
 const TOO_LONG = ['EMSGSIZE', 'EINVAL', 'EIO'].map(errnoNumber);
 
@@ -128,6 +131,9 @@ export class Vtep extends PlugBase implements Plug {
   /** By its number in the table: each member that something was sent to. */
   readonly #members: (TunnelPeer | undefined)[] = [];
   #watches: Watch[] = [];
+  /** Where in the sources those are who say that they leave: after the frames that arrived with their word. */
+  readonly #leaving = new Uint32Array(LEAVERS_MAX);
+  #leavers = 0;
   /** What is being read was sent to this member alone. */
   #alone = false;
 
@@ -199,6 +205,7 @@ export class Vtep extends PlugBase implements Plug {
       const { max } = receiver;
       this.#alone = socket !== this.#sockets.multicast;
       const n = receiver.receive(socket.fd);
+      this.#forgetLeavers();
       if (n > 0 && receiver.bytes >= BULK_BYTES) loop().bulk();
       if (n < max) break;
     }
@@ -215,8 +222,15 @@ export class Vtep extends PlugBase implements Plug {
     const source = this.#receiver.sourceOffset(message) >>> 2;
     if (this.#sockets.isSelf?.(words, source)) return false;
     if (length > 0 || !this.#vxvde) return true;
-    this.table.forget(words, source);
+    this.#leaving[this.#leavers++] = source;
+    if (this.#leavers === LEAVERS_MAX) this.#forgetLeavers();
     return false;
+  }
+
+  #forgetLeavers(): void {
+    const { words } = this.#receiver.sources as Memory;
+    for (let i = 0; i < this.#leavers; i++) this.table.forget(words, this.#leaving[i]);
+    this.#leavers = 0;
   }
 
   /** Learns where stations are, and hands their frames on. */

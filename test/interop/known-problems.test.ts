@@ -97,7 +97,11 @@ for (const make of MAKES) {
     assert.ok(cable.running);
     sw.process.kill('SIGCONT');
     const far = await openEnd(t, sw.dir);
-    await greet(a, far);
+    // What waits for the switch may still fill the queue toward it.
+    await eventually('frames pass again', async () => {
+      a.send(frame({ tag: 'again' }));
+      return far.received.some((one) => one.includes('again'));
+    });
   });
 }
 

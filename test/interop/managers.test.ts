@@ -63,6 +63,33 @@ test('NixOS test driver: the switch ends with its terminal', async (t) => {
   await waitForGone(dir);
 });
 
+test('a terminal that hangs up ends what runs on it without a crash', async (t) => {
+  if (!requirePeer(t, 'socat')) return;
+  leakCheck(t);
+  const dir = join(tmpDir(t), 'sw');
+  const mgmt = `${dir}.mgmt`;
+  start(t, bin('vde_switch'), ['-s', dir, '-M', mgmt]);
+  await waitForSocket(mgmt);
+  for (const [line, shown] of [
+    [['vdeterm', mgmt], /vde\[/],
+    [['unixterm', mgmt], /vde\$/],
+    [['vde_switch', '-s', `${dir}2`], /vde\$/],
+    [['vde_plug', 'null://', `switch://${dir}3`], undefined],
+  ] as const) {
+    const [name, ...args] = line;
+    const { child, screen, type, hangUp } = await pty(t, bin(name), args, { on: ['stdin', 'stdout', 'stderr'] });
+    if (shown === undefined) await waitForSocket(join(`${dir}3`, 'ctl'));
+    else {
+      type('\r');
+      await screen.waitFor(shown);
+    }
+    await hangUp();
+    const { code, signal } = await child.exited;
+    assert.ok(signal === 'SIGHUP' || signal === null, `${name}: ${signal}`);
+    assert.ok(code !== 70 && code !== 134, `${name}: ${code}`);
+  }
+});
+
 test('VirtualBricks: the prompt comes on standard output, after each answer', async (t) => {
   leakCheck(t);
   const dir = join(tmpDir(t), 'sw');

@@ -1,18 +1,30 @@
 /**
- * Provider bridging against Linux: a guest's kernel with 802.1ad devices is another provider's edge behind our trunk, and
- * one with 802.1Q devices is a customer behind a tunnel port.
+ * Provider bridging against Linux and C: a guest's kernel with 802.1ad devices is another provider's edge behind our trunk,
+ * and one with 802.1Q devices is a customer behind a tunnel port; so are vlan:// plugs of either make; a C switch has the
+ * service VLAN as one of its own.
  */
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test from 'node:test';
-import { openConsole } from '../../src/console/client.js';
+import { type ConsoleClient, openConsole } from '../../src/console/client.js';
 import { parseHash } from '../../src/console/parse-tables.js';
-import { outerTag, popTag } from '../../src/frame/vlan.js';
-import { cleanup } from '../support/cleanup.js';
+import { outerTag, popTag, pushTag } from '../../src/frame/vlan.js';
+import { cleanup, type Owner } from '../support/cleanup.js';
 import { guest, requireGuest } from '../support/guest.js';
 import { leakCheck } from '../support/leaks.js';
-import { openEnd, startSwitch } from '../support/network.js';
+import {
+  command,
+  FrameStream,
+  frame,
+  greet,
+  type Make,
+  openEnd,
+  startSwitch,
+  waitForClients,
+} from '../support/network.js';
+import { requirePeer, requireVdeplug } from '../support/peers.js';
+import { start } from '../support/proc.js';
 import { waitForSocket } from '../support/sockets.js';
 import { tmpDir } from '../support/tmp.js';
 
@@ -55,22 +67,25 @@ nsenter -t $customer -n sh /setup
 
 const MAC = ['52:54:00:00:01:00', '52:54:00:00:01:01', '52:54:00:00:01:02'];
 
+async function setUp(t: Owner, path: string, lines: readonly string[]): Promise<ConsoleClient> {
+  await waitForSocket(path);
+  const client = await openConsole(path);
+  cleanup(t, () => client.close());
+  for (const line of lines) assert.equal((await client.command(line)).code, 1000, line);
+  return client;
+}
+
 test('Linux with 802.1ad devices, and its customers with 802.1Q, on our provider switch', async (t) => {
   if (!requireGuest(t)) return;
   leakCheck(t);
   const path = join(tmpDir(t), 'mgmt');
   const { dir } = await startSwitch(t, 'ours', ['-M', path]);
-  await waitForSocket(path);
-  const console = await openConsole(path);
-  cleanup(t, () => console.close());
-  for (const line of [
+  const console = await setUp(t, path, [
     ...['vlan/create 100', 'vlan/create 200'],
     ...[PROVIDER, TUNNEL, CUSTOMER_TRUNK, SNIFFER, OTHER_TUNNEL].map((port) => `port/create ${port}`),
     ...[PROVIDER, SNIFFER].flatMap((port) => [`port/settpid ${port} 88a8`, `port/trunk ${port} all`]),
     ...[`port/tunnel ${TUNNEL} 100`, `port/trunk ${CUSTOMER_TRUNK} 100`, `port/tunnel ${OTHER_TUNNEL} 200`],
-  ]) {
-    assert.equal((await console.command(line)).code, 1000, line);
-  }
+  ]);
   const sniffer = await openEnd(t, `vde://${dir}[${SNIFFER}]`);
   const other = await openEnd(t, `vde://${dir}[${OTHER_TUNNEL}]`);
   const vm = await guest(t, {
@@ -112,4 +127,46 @@ test('Linux with 802.1ad devices, and its customers with 802.1Q, on our provider
     [[[100, PROVIDER]], [[100, TUNNEL]], [[100, CUSTOMER_TRUNK]]],
   );
   await vm.powerOff();
+});
+
+test('vlan:// plugs with service tags, and a C switch that has the service VLAN as its own', async (t) => {
+  if (!requirePeer(t, '/usr/bin/vde_switch', '/usr/bin/vde_plug') || !requireVdeplug(t, 'vlan')) return;
+  leakCheck(t);
+  const [path, theirPath] = [join(tmpDir(t), 'mgmt'), join(tmpDir(t), 'theirs')];
+  const { dir } = await startSwitch(t, 'ours', ['-M', path]);
+  const theirs = await startSwitch(t, 'debian', ['-M', theirPath]);
+  await setUp(t, path, [
+    'vlan/create 100',
+    ...[1, 2, 3, 4].map((port) => `port/create ${port}`),
+    ...['port/settpid 1 88a8', 'port/trunk 1 100', 'port/settpid 2 88a8', 'port/trunk 2 100'],
+    ...['port/tunnel 3 100', 'port/trunk 4 100'],
+  ]);
+  const lines = ['vlan/create 100', 'port/create 1', 'vlan/addport 100 1', 'port/create 2', 'port/setvlan 2 100'];
+  await setUp(t, theirPath, lines);
+  const stream = (make: Make, locator: string) => new FrameStream(start(t, command(make, 'vde_plug'), [locator]));
+  const ends = [
+    stream('ours', `vlan://100/qinq{vde://${dir}[1]}`),
+    stream('debian', `vlan://100/qinq{vde://${dir}[2]}`),
+    await openEnd(t, `vde://${dir}[3]`),
+    await openEnd(t, `vde://${theirs.dir}[2]`),
+  ];
+  start(t, command('ours', 'vde_plug'), [`vde://${dir}[4]`, `vde://${theirs.dir}[1]`]);
+  await Promise.all([waitForClients(dir, 4), waitForClients(theirs.dir, 2)]);
+  for (const end of ends.slice(1)) await greet(ends[0], end);
+  for (const [i, from] of ends.entries()) {
+    // Without a tag, and with one of the customer's own, which an ordinary port such as C's does not take.
+    const plain = frame({ tag: `from ${i} `, source: i + 1, size: 200 });
+    const inner = Buffer.from(pushTag(plain, { tpid: 0x8100, pcp: 3, dei: false, vid: 10 }));
+    const isOrdinary = from === ends[3];
+    from.send(inner, plain);
+    for (const to of ends) {
+      if (to === from) continue;
+      assert.deepEqual(await to.receive(`from ${i} `), plain);
+      assert.equal(
+        to.received.some((one) => one.equals(inner)),
+        !isOrdinary,
+        `the customer's tag, from ${i} to ${ends.indexOf(to)}`,
+      );
+    }
+  }
 });

@@ -1,15 +1,16 @@
 /** vde_tunctl, vde_plug2tap, vde_pcapplug and vdeq beside Debian's. */
 
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { machine } from 'node:os';
+import { dirname, join } from 'node:path';
 import test from 'node:test';
 import { bin } from '../support/bin.js';
 import type { Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { type Namespace, namespace } from '../support/namespace.js';
 import { command, frame, MAKES, type Make, openEnd, startSwitch, waitForEndpoints } from '../support/network.js';
-import { requirePeer, requireTun, requireUserNamespaces, type Skippable } from '../support/peers.js';
+import { requirePeer, requireTun, requireUserNamespaces, type Skippable, which } from '../support/peers.js';
 import { run, start } from '../support/proc.js';
 import { waitForFile } from '../support/sockets.js';
 import { tmpDir } from '../support/tmp.js';
@@ -239,6 +240,18 @@ test('vdeq carries frames between a QEMU of today and a switch, by any name', as
     assert.deepEqual(await vdeq.exited, { code: 0, signal: null });
     await waitForEndpoints(sw, 1);
   }
+});
+
+test('vdeqemu starts the QEMU of this machine where there is none called qemu', async (t) => {
+  if (which('qemu') !== undefined) return t.skip('there is a qemu');
+  leakCheck(t);
+  const { dir } = await startSwitch(t, 'ours');
+  const program = standIn(t, 'version 7.2.0');
+  renameSync(program, `${program}-system-${machine()}`);
+  const { code, stdout } = await run(bin('vdeqemu'), ['-hda', 'x', '-net', 'nic', '-net', `vde,sock=${dir}`], {
+    env: { PATH: `${dirname(program)}:${process.env.PATH}` },
+  });
+  assert.deepEqual([code, stdout], [7, '[-hda][x][-net][nic][-net][socket,fd=3]\n']);
 });
 
 test('vdeq: no program, no switch, no such parameter', async (t) => {

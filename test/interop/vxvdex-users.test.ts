@@ -4,12 +4,11 @@
  */
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import test, { type TestContext } from 'node:test';
 import { bin } from '../support/bin.js';
 import { twoHosts } from '../support/hosts.js';
 import { leakCheck } from '../support/leaks.js';
-import { command, eventually, FrameStream, frame, MAKES } from '../support/network.js';
+import { eventually, FrameStream, frame } from '../support/network.js';
 import { requirePeer, requireRoot, requireTun, requireUserNamespaces } from '../support/peers.js';
 import { introduce, privateStream, Station, startPrivate, startVxvdexd, type User } from '../support/vxvdexd.js';
 

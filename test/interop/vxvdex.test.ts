@@ -9,22 +9,15 @@ import test, { type TestContext } from 'node:test';
 import { bin } from '../support/bin.js';
 import { twoHosts } from '../support/hosts.js';
 import { leakCheck } from '../support/leaks.js';
-import { command, eventually, FrameStream, frame, MAKES } from '../support/network.js';
-import { requirePeer, requireRoot, requireTun, requireUserNamespaces } from '../support/peers.js';
-import { introduce, privateStream, Station, startPrivate, startVxvdexd, type User } from '../support/vxvdexd.js';
+import { command, FrameStream, frame, MAKES } from '../support/network.js';
+import { requirePeer, requireUserNamespaces } from '../support/peers.js';
+import { introduce, privateStream, startPrivate, startVxvdexd, type User } from '../support/vxvdexd.js';
 
 const alice: User = { uid: 2001, gid: 3001 };
-const bob: User = { uid: 2002, gid: 3001 };
 const carol: User = { uid: 2003, gid: 3002 };
-const dave: User = { uid: 2004, gid: 3009, groups: [3002, 3010] };
-const LAB = 'network lab 5000 groups=3002 users=2001\n';
 
 function ready(t: TestContext, ...peers: string[]): boolean {
   return requirePeer(t, 'ip', 'nsenter', 'unshare', ...peers) && requireUserNamespaces(t);
-}
-
-function readyForUsers(t: TestContext, ...peers: string[]): boolean {
-  return requireRoot(t) && ready(t, 'setpriv', ...peers);
 }
 
 const timeout = 120_000;

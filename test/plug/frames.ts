@@ -125,7 +125,10 @@ export class Collector {
       if (this.frames[i].equals(one)) continue;
       // Only where they differ: the whole of a long frame tells nothing.
       const at = one.findIndex((byte, k) => this.frames[i][k] !== byte);
-      assert.fail(`frame ${i}: ${this.frames[i].length} bytes of ${one.length}, differs at ${at}`);
+      const [got, wanted] = [this.frames[i][at], one[at]];
+      assert.fail(
+        `frame ${i}: ${this.frames[i].length} bytes of ${one.length}, differs at ${at}: ${got}, not ${wanted}`,
+      );
     }
   }
 }

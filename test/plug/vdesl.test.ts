@@ -10,7 +10,7 @@ import { openPlug } from '../../src/plug/registry.js';
 import { openSerial } from '../../src/plug/vdesl.js';
 import { Descriptor } from '../../src/sys/descriptor.js';
 import { loop } from '../../src/sys/loop.js';
-import { terminalSpeed } from '../../src/sys/tty.js';
+import { makeSerialLine, terminalSpeed } from '../../src/sys/tty.js';
 import { cleanup, type Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { requirePeer } from '../support/peers.js';
@@ -40,6 +40,8 @@ function openWithPause(t: Owner, path: string, pauseMs: number): Plug {
 function bare(t: Owner, path: string): number {
   const fd = openSync(path, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
   cleanup(t, () => closeSync(fd));
+  // Whoever made the line may not have come to that yet.
+  makeSerialLine(new Descriptor(fd, path), 38_400);
   return fd;
 }
 

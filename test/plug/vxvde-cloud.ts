@@ -108,6 +108,26 @@ test('a member that leaves is forgotten, and so is one that is silent for long',
   assert.deepEqual(group.slice(2), [HEADER, packet(frame(60, 4))]);
 });
 
+test('a word of leave counts after the frames that arrive together with it', { timeout }, async (t) => {
+  leakCheck(t);
+  const [leaver, other] = [await stranger(t), await stranger(t)];
+  const plug = await member(t);
+  const arrived = new Collector(plug);
+  plug.receiving = false;
+  for (let i = 0; i < 3; i++) {
+    await leaver.send(packet(reply(i)));
+    await leaver.send(HEADER);
+  }
+  const last = frame(60, 9);
+  await other.send(packet(last));
+  plug.receiving = true;
+  await arrived.count(4);
+  arrived.assertFrames([reply(0), reply(1), reply(2), last]);
+  assert.deepEqual([plug.table.peers, leaver.heard.length], [1, 0]);
+  sendAll(plug, [reply(10)]);
+  assert.deepEqual((await other.hears(1))[0].bytes, packet(reply(10)));
+});
+
 test('other networks, other headers and group addresses are neither delivered nor learned', { timeout }, async (t) => {
   leakCheck(t);
   const peer = await stranger(t);

@@ -1,0 +1,3 @@
+import { securityRow } from './cloud-security.js';
+
+securityRow('encrypted');

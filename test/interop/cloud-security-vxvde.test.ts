@@ -1,0 +1,4 @@
+import { securityRow, tableTest } from './cloud-security.js';
+
+securityRow('vxvde');
+tableTest();
