@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test from 'node:test';
+import test, { describe, it } from 'node:test';
 import { bin } from '../support/bin.js';
 import type { Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
@@ -42,14 +42,16 @@ const WRONG: [args: string[], message: RegExp][] = [
   [['--sock', '/dev/null'], /\/dev\/null: a file that is no socket/],
 ];
 
-for (const [args, message] of WRONG) {
-  test(`vde_vxvdexd ${args.join(' ')} is refused in one line`, async () => {
-    const { code, stdout, stderr } = await run(COMMAND, args);
-    assert.deepEqual([code, stdout], [1, '']);
-    assert.match(stderr, message);
-    assert.match(stderr, /^vde_vxvdexd: [^\n]*\n$/);
-  });
-}
+describe('what is wrong on the command line is told in one line', { concurrency: 4 }, () => {
+  for (const [args, message] of WRONG) {
+    it(args.join(' '), async () => {
+      const { code, stdout, stderr } = await run(COMMAND, args);
+      assert.deepEqual([code, stdout], [1, '']);
+      assert.match(stderr, message);
+      assert.match(stderr, /^vde_vxvdexd: [^\n]*\n$/);
+    });
+  }
+});
 
 test('a file of networks that is wrong is refused with its line, before anything is made', async (t) => {
   const { path, conf } = setUp(t);
