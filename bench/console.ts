@@ -27,14 +27,18 @@ interface Load {
   name: string;
   command?: string;
   elsewhere?: boolean;
+  /** Whether two more clients send and receive as fast as they can. */
+  flood?: boolean;
 }
 
-const BASELINE = 'no console';
 const LOADS: readonly Load[] = [
-  { name: BASELINE },
+  { name: 'no console' },
   { name: 'hash/print, of another switch', command: 'hash/print', elsewhere: true },
   { name: 'hash/print', command: 'hash/print' },
   { name: 'port/allprint', command: 'port/allprint' },
+  { name: 'beside a flood: no console', flood: true },
+  { name: 'beside a flood: hash/print', command: 'hash/print', flood: true },
+  { name: 'beside a flood: port/allprint', command: 'port/allprint', flood: true },
 ];
 
 /** Round trips in µs; answers and Mbytes of them per second. */
@@ -45,15 +49,24 @@ interface Sample {
   bytes: number;
 }
 
-/** A switch with a console, and two clients that are attached to it and have sent from their first addresses. */
-async function attached(side: Side, modes: readonly [string, string], seconds: number, directory: string) {
+/** Time before and behind the round trips that a flood takes longer, in s. */
+const MARGIN = 3;
+
+/**
+ * A switch with a console, and pairs of clients that are attached to it and have sent from their first addresses: the
+ * first pair has most of the addresses.
+ */
+async function attached(side: Side, modes: readonly string[], seconds: number, directory: string) {
   const mgmt = join(directory, 'm');
   // With its default of 128 buckets the C table would be one long list.
   const sized = side === 'C' ? ['--hashsize', '131072'] : [];
   const { child, locator } = await startSwitch(side, ['-n', String(PORTS + 1), '-M', mgmt, ...sized]);
   for (let port = 1; port <= PORTS; port++) child.tell(`port/create ${port}\nport/allocatable ${port} 1`);
-  const work = { size: FRAME_SIZE, seconds, sources: ADDRESSES / 2, destinations: ADDRESSES / 2 };
-  const clients = modes.map((mode, i) => startClient(mode, locator, { ...work, self: i + 1, peer: 2 - i }));
+  const clients = modes.map((mode, i) => {
+    const addresses = i < 2 ? ADDRESSES / 2 : 1;
+    const work = { size: FRAME_SIZE, sources: addresses, destinations: addresses, self: i + 1, peer: (i ^ 1) + 1 };
+    return startClient(mode, locator, { ...work, seconds: i < 2 ? seconds : seconds + MARGIN });
+  });
   await Promise.all(clients.map((client) => client.says('ready')));
   for (const client of clients) client.tell('go');
   await Promise.all(clients.map((client) => client.says('hello')));
@@ -65,11 +78,12 @@ async function announce(clients: readonly Child[]): Promise<void> {
   await Promise.all(clients.map((client) => client.says('announced')));
 }
 
-async function roundTrips(side: Side, { command, elsewhere }: Load, seconds: number): Promise<Sample> {
+async function roundTrips(side: Side, { command, elsewhere, flood }: Load, seconds: number): Promise<Sample> {
   const parent = mkdtempSync(join(tmpdir(), 'vb-'));
   const started: Child[] = [];
   try {
-    const forwarding = await attached(side, ['ping', 'echo'], seconds, mkdtempSync(join(parent, 'f')));
+    const modes = flood ? ['ping', 'echo', 'send', 'receive'] : ['ping', 'echo'];
+    const forwarding = await attached(side, modes, seconds, mkdtempSync(join(parent, 'f')));
     started.push(...forwarding.children);
     let { mgmt } = forwarding;
     if (elsewhere) {
@@ -84,10 +98,14 @@ async function roundTrips(side: Side, { command, elsewhere }: Load, seconds: num
       started.push(reader);
       await reader.says('ready');
     }
-    await announce(forwarding.clients);
+    const [asking, answering, ...flooding] = forwarding.clients;
+    await announce(flooding.slice(0, 1));
+    await announce([asking, answering]);
+    await announce(flooding.slice(1));
+    flooding[0]?.tell('go');
     const begin = performance.now();
-    forwarding.clients[0].tell('go');
-    const { trips, p50, p99 } = await forwarding.clients[0].result();
+    asking.tell('go');
+    const { trips, p50, p99 } = await asking.result();
     if (trips === 0) throw new Error('no frame came back');
     const elapsed = (performance.now() - begin) / 1000;
     reader?.endInput();
@@ -273,10 +291,10 @@ export function consoleTargets({ trips, vlans, cuts }: ConsoleResult): {
       measured: `${value.toFixed(digits)} ${unit}`,
       met: value < limit,
     });
-  const base = trips.ours[BASELINE]?.p99;
-  for (const { name, command } of LOADS) {
-    if (command === undefined || base === undefined) continue;
-    add(`${name}: p99 of the round trip more by`, trips.ours[name].p99 - base, 1000, 'µs');
+  for (const { name, command, flood } of LOADS) {
+    const base = LOADS.find((load) => load.command === undefined && load.flood === flood) as Load;
+    if (command === undefined || trips.ours[name] === undefined) continue;
+    add(`${name}: p99 of the round trip more by`, trips.ours[name].p99 - trips.ours[base.name].p99, 1000, 'µs');
   }
   if (vlans !== undefined) add(`${VLANS} VLANs on ${TRUNKS} trunks set up in`, vlans, 2, 's', 2);
   if (cuts.length > 0) {

@@ -56,11 +56,12 @@ switch() {
   wait_until test -S "$1/ctl"
 }
 
-# Starts vdens as if in a terminal of its own: `namespace NAME ARGUMENTS`. Its shell reads the fifo NAME.in.
+# Starts vdens as if in a terminal of its own: `namespace NAME ARGUMENTS`. Its shell reads the fifo NAME.in. What ON holds
+# comes before the command.
 namespace() {
   mkfifo "$1.in" "$1.out"
   echo "$1\$ vdens ${*:2}"
-  vdens "${@:2}" sh <> "$1.in" &
+  ${ON-} vdens "${@:2}" sh <> "$1.in" &
   type_in "$1" :
 }
 

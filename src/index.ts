@@ -20,7 +20,19 @@ export {
 } from './console/client.js';
 export type { ConsoleCommand } from './console/command-table.js';
 export type { PluginDefinition, PluginHost, PluginParts } from './console/plugin-host.js';
+export { type ArpPacket, parseArp, writeArp } from './frame/arp.js';
 export { Burst } from './frame/burst.js';
+export { type EthernetFrame, EtherType, parseEthernet, writeEthernet } from './frame/ethernet.js';
+export { type IcmpEcho, parseIcmpv4, writeIcmpv4 } from './frame/icmp.js';
+export {
+  formatIpv4Address,
+  IpProtocol,
+  type Ipv4Packet,
+  parseIpv4,
+  parseIpv4Address,
+  writeIpv4,
+} from './frame/ipv4.js';
+export { formatMac, type MacAddress, parseMac } from './frame/mac.js';
 export { PlugBase } from './plug/base.js';
 export { End, type EndEvents, open } from './plug/end.js';
 export { parsePath, parseSlash } from './plug/locator.js';

@@ -14,7 +14,7 @@ const scripts = readdirSync(dir).filter((name) => name.endsWith('.sh') && name !
 test('each example can be run, is listed in the README and is run by a test', () => {
   const listed = [...readFileSync(join(dir, 'README.md'), 'utf8').matchAll(/^\| \[(\S+\.sh)\]\(\1\) \|/gm)];
   assert.deepEqual(listed.map((match) => match[1]).sort(), scripts.sort());
-  const tests = ['namespaces', 'functions'].map((name) =>
+  const tests = ['namespaces', 'functions', 'clouds'].map((name) =>
     readFileSync(join(root, 'test', 'examples', `${name}.test.ts`), 'utf8'),
   );
   for (const name of scripts) {
