@@ -18,7 +18,6 @@ const sendmsg = native<(fd: number, header: number, flags: number) => number>(
 const recvmsg = native<(fd: number, header: number, flags: number) => number>(
   'long recvmsg(int fd, size_t header, int flags)',
 );
-const close = native<(fd: number) => number>('int close(int fd)');
 
 const SCM_RIGHTS = 1;
 const MSG_CTRUNC = 0x8;
@@ -85,7 +84,7 @@ export function receiveWithDescriptors(socket: Descriptor, memory: Memory, maxDe
   if (n < 0) return { length: -errno(), descriptors: [], truncated: false };
   const numbers = descriptorNumbers(control, header.words[MSGHDR.controlLength / 4]);
   for (const fd of numbers.splice(wanted)) {
-    close(fd);
+    new Descriptor(fd, socket.subject).discard();
     header.words[MSGHDR.flags / 4] |= MSG_CTRUNC;
   }
   return {

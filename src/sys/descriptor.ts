@@ -1,5 +1,6 @@
 /** A file descriptor and its one owner. */
 
+import { close as closeAside } from 'node:fs';
 import { callError } from './errors.js';
 import { check, errno, native } from './ffi.js';
 
@@ -49,6 +50,16 @@ export class Descriptor {
     const fd = this.#fd;
     this.#fd = -1;
     close(fd);
+  }
+
+  /**
+   * Closes it on another thread, for one that a stranger gave: what it is may make who closes it wait, as a file of a file
+   * system that is a program, or a TCP socket with SO_LINGER.
+   * @param done called when it is closed.
+   */
+  discard(done: () => void = () => {}): void {
+    if (this.#fd < 0) return;
+    closeAside(this.release(), done);
   }
 
   [Symbol.dispose](): void {

@@ -133,6 +133,18 @@ export function callError(call: string, errno: number, subject: string, remedy?:
   });
 }
 
+/**
+ * Why node could not start a program, as execvp(3) says it: node tells of some reasons by an event and of others, such as
+ * ENOTDIR and E2BIG, at once, and has an error of its own for an empty name.
+ * @param file the program's name.
+ * @param subject what the error is about, if not the program by its name.
+ */
+export function execError(error: unknown, file: string, remedy?: string, subject = file): VdeError {
+  const { errno } = error as NodeJS.ErrnoException;
+  if (errno === undefined && file !== '') return fromNodeError(error, subject, remedy);
+  return callError('execvp', Math.abs(errno ?? constants.errno.ENOENT), subject, remedy);
+}
+
 /** An error thrown by Node (`fs`, `child_process`, ...) as a `VdeError`; anything already ours is passed through. */
 export function fromNodeError(error: unknown, subject: string, remedy?: string): VdeError {
   if (error instanceof VdeError) return error;

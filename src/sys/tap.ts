@@ -3,7 +3,7 @@
  * descriptor.
  */
 
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { Descriptor } from './descriptor.js';
 import { callError, errnoText, fromNodeError, VdeError } from './errors.js';
@@ -133,6 +133,18 @@ export interface TapKind {
   tap: boolean;
   /** Bytes of `struct virtio_net_hdr` before each frame, 0 if none. */
   offloadHeader: number;
+}
+
+/**
+ * Whether a descriptor that a stranger gave is a tun device, without a call of the kernel's that what it is otherwise could
+ * make wait (a file of a file system that is a program): only the tun driver says of itself what interface it has.
+ */
+export function isTun(fd: number): boolean {
+  try {
+    return /^iff:/m.test(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'));
+  } catch {
+    return false;
+  }
 }
 
 /** Asks what a descriptor is; undefined if it is no tun device. */

@@ -260,12 +260,16 @@ test('vdeq: no program, no switch, no such parameter', async (t) => {
   const { dir } = await startSwitch(t, 'ours');
   assert.equal((await run(bin('vdeq'))).code, 0);
   for (const [args, code, pattern] of [
-    [['/nonexistent/qemu', '-net', `vde,sock=${dir}`], 127, /the program cannot be run/],
+    [['/nonexistent/qemu', '-net', `vde,sock=${dir}`], 127, /No such file or directory \(the program cannot be run\)/],
+    [[`${program}/below`, '-net', `vde,sock=${dir}`], 127, /Not a directory \(the program cannot be run\)/],
+    [['q'.repeat(300), '-version'], 127, /File name too long \(the program cannot be run\)/],
+    [['', '-net', `vde,sock=${dir}`], 127, /No such file or directory \(the program cannot be run\)/],
     [[program, '-net', `vde,sock=${dir}/nosuch`], 1, /is a switch running there/],
     [[program, '-net', 'vde,bogus=1'], 255, /unknown parameter in argument bogus=1/],
   ] as const) {
     const result = await run(bin('vdeq'), args);
     assert.deepEqual([result.code, result.stdout], [code, '']);
     assert.match(result.stderr, pattern);
+    assert.doesNotMatch(result.stderr, /^ +at /m);
   }
 });
