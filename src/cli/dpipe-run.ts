@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { accessSync, closeSync, constants as modes } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, resolve } from 'node:path';
-import { callError, errnoNumber, fromNodeError, type VdeError } from '../sys/errors.js';
+import { callError, errnoNumber, execError, fromNodeError, type VdeError } from '../sys/errors.js';
 import { dup2, execvp, pipe } from '../sys/process.js';
 import { ALTERNATE_STDIN, ALTERNATE_STDOUT, connections, type Stage } from './dpipe-chain.js';
 import type { Pidfile } from './pidfile.js';
@@ -121,7 +121,7 @@ export class Chain {
       });
       if (child.pid === undefined) throw (await once(child, 'error'))[0];
     } catch (error) {
-      throw new StageFailure(fromNodeError(error, file));
+      throw new StageFailure(execError(error, file));
     }
     this.#children.push(child);
     this.#exits.push(

@@ -5,7 +5,6 @@
  * SIGTERM, SIGINT and SIGHUP are passed on to the commands, and to nobody else; dpipe ends after them.
  */
 
-import { writeSync } from 'node:fs';
 import { VdeError } from '../sys/errors.js';
 import { closeInheritedOnExec, getpgrp, setpgid } from '../sys/process.js';
 import { onSignals, runCommand } from './command.js';
@@ -14,7 +13,7 @@ import { daemonize } from './daemon.js';
 import { parseChain } from './dpipe-chain.js';
 import { Chain, EXIT_NOT_EXECUTED, removeAfterEnd, StageFailure } from './dpipe-run.js';
 import { type OptionSpec, parseOptions } from './getopt.js';
-import { type CommandPage, helpText, printVersion } from './page.js';
+import { answerHelp, type CommandPage } from './page.js';
 import { type Pidfile, writePidfile } from './pidfile.js';
 
 type OptionName = 'pidfile' | 'pgrpfile' | 'daemon' | 'nowrapproc' | 'nowrapnoclean' | 'help' | 'version';
@@ -80,16 +79,11 @@ export function main(): void {
 }
 
 async function dpipe(args: string[]): Promise<number> {
-  const { options: given, operands } = parseOptions(args, options, { mode: 'posix' });
-  const has = (...names: OptionName[]): boolean => given.some(({ option }) => names.includes(option.name));
-  const value = (name: OptionName): string | undefined => given.findLast(({ option }) => option.name === name)?.value;
-  if (has('help')) {
-    writeSync(1, helpText(page));
-    return 0;
-  }
-  if (has('version')) return printVersion(page);
-  const stages = parseChain(operands);
-  const daemon = await daemonize(has('daemon'));
+  const line = parseOptions(args, options, { mode: 'posix' });
+  const answered = answerHelp(line, page);
+  if (answered !== undefined) return answered;
+  const stages = parseChain(line.operands);
+  const daemon = await daemonize(line.has('daemon'));
   leadGroup();
   // A command has the pipes of its place and standard error, and nothing else that could keep a neighbour waiting.
   closeInheritedOnExec();
@@ -104,11 +98,11 @@ async function dpipe(args: string[]): Promise<number> {
     removeFiles();
   });
   try {
-    const [pidfile, pgrpfile] = [value('pidfile'), value('pgrpfile')];
+    const [pidfile, pgrpfile] = [line.value('pidfile'), line.value('pgrpfile')];
     if (pidfile !== undefined) files.push(writePidfile(pidfile));
     if (pgrpfile !== undefined) files.push(writePidfile(pgrpfile, -getpgrp()));
-    if (has('nowrapproc', 'nowrapnoclean')) {
-      if (!has('nowrapnoclean')) await removeAfterEnd(files);
+    if (line.has('nowrapproc', 'nowrapnoclean')) {
+      if (!line.has('nowrapnoclean')) await removeAfterEnd(files);
       return await chain.become(daemon.ready);
     }
     await chain.start();

@@ -47,10 +47,27 @@ export interface ParsedOption<Name extends string = string> {
 }
 
 /** A command line, taken apart. */
-export interface ParsedLine<Name extends string = string> {
-  /** In the order of the command line. */
-  options: ParsedOption<Name>[];
-  operands: string[];
+export class ParsedLine<Name extends string = string> {
+  constructor(
+    /** In the order of the command line. */
+    readonly options: ParsedOption<Name>[],
+    readonly operands: string[],
+  ) {}
+
+  /** True if one of these options was given. */
+  has(...names: Name[]): boolean {
+    return this.options.some(({ option }) => names.includes(option.name));
+  }
+
+  /** The value of an option: of the last one if it was given several times, undefined if it was not. */
+  value(name: Name): string | undefined {
+    return this.options.findLast(({ option }) => option.name === name)?.value;
+  }
+
+  /** The values of an option that may be given several times; an empty one where it had none. */
+  values(name: Name): string[] {
+    return this.options.filter(({ option }) => option.name === name).map(({ value }) => value ?? '');
+  }
 }
 
 /**
@@ -130,7 +147,7 @@ export function parseOptions<Name extends string>(
       cluster(word, index);
   }
   operands.push(...args.slice(at));
-  return { options, operands };
+  return new ParsedLine(options, operands);
 }
 
 function findShort<Name extends string>(letter: string, table: readonly OptionSpec<Name>[]) {

@@ -1,7 +1,7 @@
 /** What a command says about itself: its help text, its manual page and the completion of its command line come from it. */
 
 import { writeSync } from 'node:fs';
-import { type OptionSpec, renderHelp } from './getopt.js';
+import { type OptionSpec, type ParsedLine, renderHelp } from './getopt.js';
 import { version } from './version.js';
 
 /** What a word of a command line can be, as far as a shell can complete it. */
@@ -30,4 +30,23 @@ export function helpText({ usage, options }: CommandPage): string {
 export function printVersion({ name }: CommandPage): number {
   writeSync(1, `${name} ${version}\n`);
   return 0;
+}
+
+/** Where the help text goes and what the exit status is then, where C's program has another than 1 and 0. */
+export interface HelpSettings {
+  to?: 1 | 2;
+  status?: number;
+}
+
+/** Answers `--help` and `--version`. Returns the exit status, undefined if neither was asked for. */
+export function answerHelp(
+  line: Pick<ParsedLine<'help' | 'version'>, 'has'>,
+  page: CommandPage,
+  { to = 1, status = 0 }: HelpSettings = {},
+): number | undefined {
+  if (line.has('help')) {
+    writeSync(to, helpText(page));
+    return status;
+  }
+  return line.has('version') ? printVersion(page) : undefined;
 }

@@ -12,7 +12,7 @@ import { page as vdeAutolink } from './vde_autolink.js';
 import { tool as vdePcapplug } from './vde_pcapplug.js';
 import { page as vdePlug } from './vde_plug.js';
 import { tool as vdePlug2tap } from './vde_plug2tap.js';
-import { page as vdeSwitch } from './vde_switch.js';
+import { page as vdeSwitch } from './vde_switch-options.js';
 import { page as vdeTunctl } from './vde_tunctl.js';
 import { page as vdeVxvdexd } from './vde_vxvdexd.js';
 import { page as vdens } from './vdens-options.js';

@@ -3,7 +3,6 @@
  * C's programs (reference: vde_plug2tap, vde_pcapplug).
  */
 
-import { writeSync } from 'node:fs';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
 import { Cable, openEnds } from '../plug/cable.js';
 import type { Plug } from '../plug/plug.js';
@@ -15,9 +14,10 @@ import { complain, onSignals, runCommand } from './command.js';
 import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
-import { type CommandPage, helpText, printVersion } from './page.js';
+import { octalMode, portNumber } from './option-values.js';
+import { answerHelp, type CommandPage } from './page.js';
 import { type Pidfile, writePidfile } from './pidfile.js';
-import { complainIfDeleted, octalMode, portNumber, warnWhenDown } from './vde_plug.js';
+import { complainIfDeleted, warnWhenDown } from './vde_plug.js';
 
 const EXIT_USAGE = 255;
 /** How long what has been read may take to go out after the other end has left, in ms. */
@@ -79,29 +79,24 @@ export function runPlugTool(tool: PlugTool): void {
 
 async function plugTool(tool: PlugTool, args: string[]): Promise<number> {
   const line = parseOptions(args, options, { longOnly: true });
-  const value = (name: OptionName) => line.options.findLast(({ option }) => option.name === name)?.value;
-  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
-  if (has('help')) {
-    writeSync(2, helpText(toolPage(tool)));
-    return EXIT_USAGE; // As C's does.
-  }
-  if (has('version')) return printVersion(toolPage(tool));
+  const answered = answerHelp(line, toolPage(tool), { to: 2, status: EXIT_USAGE });
+  if (answered !== undefined) return answered;
   const [interfaceName = '', extra] = line.operands;
   if (interfaceName === '') throw usageError(tool.name, `which interface? The ${tool.operand} is missing`);
   if (extra !== undefined) throw usageError(`"${extra}"`, `${tool.name} takes one interface`);
-  const sock = value('sock') ?? '';
+  const sock = line.value('sock') ?? '';
   const end = {
     description: `${tool.name}:`,
     onNotice: complain,
-    group: value('group'),
-    mode: octalMode('mode', value('mode')),
-    port: portNumber('port', value('port')),
+    group: line.value('group'),
+    mode: octalMode('--mode', line.value('mode')),
+    port: portNumber('--port', line.value('port')),
   };
   const streams = tool.streams && sock === '-';
-  if (streams && has('daemon')) {
+  if (streams && line.has('daemon')) {
     throw usageError('--daemon', 'in the background there are no standard streams', 'name a switch with -s');
   }
-  const daemon = await daemonize(has('daemon'));
+  const daemon = await daemonize(line.has('daemon'));
   const plugs: Plug[] = [];
   let pidfile: Pidfile | undefined;
   const cleanUp = () => {
@@ -110,7 +105,7 @@ async function plugTool(tool: PlugTool, args: string[]): Promise<number> {
   };
   onSignals(cleanUp);
   try {
-    const file = value('pidfile');
+    const file = line.value('pidfile');
     if (file !== undefined) pidfile = writePidfile(file);
     const other = { locator: tool.locator(interfaceName), options: { onNotice: complain } };
     if (streams) {

@@ -10,7 +10,7 @@ import { checkUnixPath } from '../sys/socket.js';
 import { onSignals, runCommand } from './command.js';
 import { HELP, VERSION } from './common-options.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
-import { type CommandPage, helpText, printVersion } from './page.js';
+import { answerHelp, type CommandPage } from './page.js';
 import { type MachineChannel, parseMachine, runMachine } from './unixcmd-machine.js';
 
 const EXIT_FAILURE = 255;
@@ -66,21 +66,21 @@ export function main(name = 'unixcmd'): void {
 
 async function unixcmd(name: string, args: string[]): Promise<number> {
   const line = parseOptions(args, options, { mode: 'posix' });
-  const value = (option: OptionName) => line.options.findLast((one) => one.option.name === option)?.value;
-  const has = (option: OptionName) => line.options.some((one) => one.option.name === option);
-  if (has('help')) {
-    writeSync(1, helpText(pageOf(name)));
-    return EXIT_FAILURE; // As C's does.
-  }
-  if (has('version')) return printVersion(pageOf(name));
+  const answered = answerHelp(line, pageOf(name), { status: EXIT_FAILURE });
+  if (answered !== undefined) return answered;
   if (line.operands.length === 0) throw usageError(name, 'there is no command to send', `${name} -s SOCKET showinfo`);
   const vdecmd = name === 'vdecmd';
-  const machine = readMachine(value('rcfile'), `/etc/vde2/${name}`, vdecmd);
-  const channel = await SocketChannel.open(value('socket') ?? `/var/run/${name}`);
+  const machine = readMachine(line.value('rcfile'), `/etc/vde2/${name}`, vdecmd);
+  const channel = await SocketChannel.open(line.value('socket') ?? `/var/run/${name}`);
   onSignals(() => channel.close());
   const trace = (state: number, buffer: string) => writeSync(1, `NOW ${state} parsing ${buffer}\n`);
   try {
-    const { status, output } = await runMachine(machine, line.operands, channel, has('verbose') ? trace : undefined);
+    const { status, output } = await runMachine(
+      machine,
+      line.operands,
+      channel,
+      line.has('verbose') ? trace : undefined,
+    );
     // C's program has a NUL after each line, which users of vdecmd complain about.
     writeAll(output.map((one) => (vdecmd ? one : `${one}\0`)).join(''));
     return status;

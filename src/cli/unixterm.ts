@@ -1,13 +1,12 @@
 /** `unixterm SOCKET`: standard input to a stream socket, and the socket to standard output, as they are. */
 
-import { writeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { fromNodeError } from '../sys/errors.js';
 import { checkUnixPath } from '../sys/socket.js';
 import { onSignals, runCommand } from './command.js';
 import { HELP, VERSION } from './common-options.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
-import { type CommandPage, helpText, printVersion } from './page.js';
+import { answerHelp, type CommandPage } from './page.js';
 
 const EXIT_FAILURE = 255;
 /** How long the other end may take to answer what it was sent once there is no more input, in ms of silence. */
@@ -34,12 +33,8 @@ export function main(): void {
 
 async function unixterm(args: string[]): Promise<number> {
   const line = parseOptions(args, options);
-  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
-  if (has('help')) {
-    writeSync(1, helpText(page));
-    return 0;
-  }
-  if (has('version')) return printVersion(page);
+  const answered = answerHelp(line, page);
+  if (answered !== undefined) return answered;
   const [path] = line.operands;
   if (line.operands.length !== 1 || path === '') {
     throw usageError('unixterm', 'needs one argument, the path of a stream socket', 'unixterm /tmp/sw.mgmt');

@@ -4,25 +4,24 @@
  * messages, by which a remote switch shows life.
  */
 
-import { spawn } from 'node:child_process';
-import { accessSync, constants, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { setImmediate as turn } from 'node:timers/promises';
 import { type ConsoleClient, openConsole } from '../console/client.js';
 import { answerLine, type ConsoleCommand, isBlank } from '../console/command-table.js';
 import { ManagementServer } from '../console/management.js';
 import { readScript } from '../console/script.js';
-import { VdeError } from '../sys/errors.js';
-import { openSyslog } from '../sys/syslog.js';
+import { execError, VdeError } from '../sys/errors.js';
 import { autolinkCommands, PROMPT } from './autolink-commands.js';
 import { Autolink, type LinkWorld, type RunningWire } from './autolink-model.js';
-import { complain, onSignals, runCommand } from './command.js';
+import { onSignals, runCommand } from './command.js';
 import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
-import { type CommandPage, helpText, printVersion } from './page.js';
+import { openLog } from './log.js';
+import { octalMode } from './option-values.js';
+import { answerHelp, type CommandPage } from './page.js';
 import { writePidfile } from './pidfile.js';
-import { octalMode } from './vde_plug.js';
+import { findStartScript } from './start-script.js';
 import { version } from './version.js';
 
 const EXIT_FAILURE = 255;
@@ -80,29 +79,24 @@ export function main(): void {
 
 async function vdeAutolink(args: string[]): Promise<number> {
   const line = parseOptions(args, options, { longOnly: true });
-  const value = (name: OptionName) => line.options.findLast(({ option }) => option.name === name)?.value;
-  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
-  if (has('help')) {
-    writeSync(1, helpText(page));
-    return EXIT_FAILURE; // As C's does.
-  }
-  if (has('version')) return printVersion(page);
-  const switchName = value('sock');
-  const switchConsole = value('switchmgmt');
+  const answered = answerHelp(line, page, { status: EXIT_FAILURE });
+  if (answered !== undefined) return answered;
+  const switchName = line.value('sock');
+  const switchConsole = line.value('switchmgmt');
   if (switchName === undefined || switchConsole === undefined) {
     const cause = 'needs the switch (-s) and its management socket (-S)';
     throw usageError('vde_autolink', cause);
   }
-  const mode = octalMode('mgmtmode', value('mgmtmode'));
-  const daemon = await daemonize(has('daemon'));
-  const log = daemon.background ? syslogLine() : complain;
+  const mode = octalMode('--mgmtmode', line.value('mgmtmode'));
+  const daemon = await daemonize(line.has('daemon'));
+  const log = openLog(daemon.background, 'vde_autolink');
   const cleanUps: (() => unknown)[] = [];
   const cleanUp = async () => {
     for (const step of cleanUps.splice(0).reverse()) await step();
   };
   onSignals(cleanUp);
   try {
-    const pidfile = value('pidfile');
+    const pidfile = line.value('pidfile');
     if (pidfile !== undefined) {
       const file = writePidfile(pidfile);
       cleanUps.push(() => file.remove());
@@ -135,13 +129,13 @@ async function vdeAutolink(args: string[]): Promise<number> {
     });
     client.on('end', (error) => finish(error ?? gone(switchConsole)));
     const table = autolinkCommands(model, () => finish());
-    const socket = value('mgmt');
+    const socket = line.value('mgmt');
     if (socket !== undefined) {
       const banner = ['', `VDE autolink V.${version}`, '(C) the vde authors - MIT licence'];
       const server = new ManagementServer(socket, { mode, banner, prompt: PROMPT, table: () => table, log });
       cleanUps.push(() => server.close());
     }
-    await runStart(table, startScript(value('rcfile')), log);
+    await runStart(table, findStartScript(line.value('rcfile'), 'vde_autolink'), log);
     const timer = setInterval(() => model.tick(), TICK_MS);
     cleanUps.push(() => clearInterval(timer));
     daemon.ready();
@@ -164,25 +158,6 @@ async function vdeAutolink(args: string[]): Promise<number> {
 
 function gone(path: string): VdeError {
   return new VdeError({ code: 'ECONNRESET', subject: path, cause: 'the switch has closed its console' });
-}
-
-function syslogLine(): (line: string) => void {
-  const syslog = openSyslog({ ident: 'vde_autolink' });
-  return (line) => syslog.log(line);
-}
-
-function startScript(given: string | undefined): string | undefined {
-  if (given !== undefined) return given;
-  const home = process.env.HOME;
-  const names = [...(home ? [join(home, '.vde2/vde_autolink.rc')] : []), '/etc/vde2/vde_autolink.rc'];
-  return names.find((name) => {
-    try {
-      accessSync(name, constants.R_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
 }
 
 /** Carries out the commands of the start script; those that fail are said. */
@@ -229,9 +204,16 @@ class SwitchWorld implements LinkWorld {
 
   start([file, ...args]: string[], onEnd: () => void): Omit<RunningWire, 'host' | 'wire'> | undefined {
     if (file === undefined) return undefined;
-    const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    const refused = (error: unknown): void => this.log(execError(error, file, 'the wire cannot be made').message);
+    let child: ChildProcess;
+    try {
+      child = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+    } catch (error) {
+      refused(error);
+      return undefined;
+    }
+    child.on('error', refused);
     const { pid } = child;
-    child.once('error', (error) => this.log(`${file}: ${error.message}`));
     if (pid === undefined) return undefined;
     let stopped = false;
     const ended = new Promise<void>((done) => child.once('exit', () => done()));

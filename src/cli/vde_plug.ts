@@ -24,7 +24,8 @@ import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { type OptionSpec, type ParsedLine, parseOptions, usageError } from './getopt.js';
 import { IpLog } from './iplog.js';
-import { type CommandPage, helpText, printVersion } from './page.js';
+import { octalMode, portNumber } from './option-values.js';
+import { answerHelp, type CommandPage } from './page.js';
 import { writePidfile } from './pidfile.js';
 
 const EXIT_USAGE = 255;
@@ -177,31 +178,16 @@ function readPlan(operands: string[]): Plan {
   throw usageError(`"${operands[2]}"`, 'there are two ends to a cable, not more', 'a command goes after =');
 }
 
-function readOptions({ options: given }: ParsedLine<OptionName>): { first: OpenOptions; second: OpenOptions } {
-  const value = (name: OptionName) => given.findLast(({ option }) => option.name === name)?.value;
-  const description = value('descr') || 'vdeplug:';
+function readOptions(line: ParsedLine<OptionName>): { first: OpenOptions; second: OpenOptions } {
+  const description = line.value('descr') || 'vdeplug:';
   const side = (group: 'group' | 'group2', mode: 'mode' | 'mode2', port: 'port' | 'port2'): OpenOptions => ({
     description,
     onNotice: complain,
-    group: value(group),
-    mode: octalMode(mode, value(mode)),
-    port: portNumber(port, value(port)),
+    group: line.value(group),
+    mode: octalMode(`--${mode}`, line.value(mode)),
+    port: portNumber(`--${port}`, line.value(port)),
   });
   return { first: side('group', 'mode', 'port'), second: side('group2', 'mode2', 'port2') };
-}
-
-/** An octal mode from the command line. @throws VdeError `EUSAGE`. */
-export function octalMode(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^[0-7]{1,4}$/.test(text)) throw usageError(`--${option}`, `"${text}" is not an octal mode`, 'such as 0700');
-  return Number.parseInt(text, 8);
-}
-
-/** A port number from the command line. @throws VdeError `EUSAGE`. */
-export function portNumber(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^\d+$/.test(text) || Number(text) < 1) throw usageError(`--${option}`, `"${text}" is not a port number from 1`);
-  return Number(text);
 }
 
 function who(): string {
@@ -230,34 +216,30 @@ function isWatched(): boolean {
 
 async function vdePlug(args: string[]): Promise<number> {
   const line = parseOptions(args, options, { stopAt: '=' });
-  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
-  if (has('help')) {
-    writeSync(2, helpText(page));
-    return EXIT_USAGE; // As C's does.
-  }
-  if (has('version')) return printVersion(page);
-  if (has('help-vnl')) {
-    writeSync(1, has('json') ? `${JSON.stringify(listSchemes(), null, 2)}\n` : schemeHelp());
+  const answered = answerHelp(line, page, { to: 2, status: EXIT_USAGE });
+  if (answered !== undefined) return answered;
+  if (line.has('help-vnl')) {
+    writeSync(1, line.has('json') ? `${JSON.stringify(listSchemes(), null, 2)}\n` : schemeHelp());
     return 0;
   }
-  if (has('json')) throw usageError('--json', 'there is nothing to list', 'use it with --help-vnl');
+  if (line.has('json')) throw usageError('--json', 'there is nothing to list', 'use it with --help-vnl');
   const shell = line.options.find(({ option }) => option.name === 'command');
   if (shell && shell.value !== 'vde_plug') return refuseShell();
   const plan = readPlan(line.operands);
   const open = readOptions(line);
-  if (has('daemon') && plan.second === undefined) {
+  if (line.has('daemon') && plan.second === undefined) {
     throw usageError(
       '--daemon',
       'in the background there are no standard streams to join',
       'name two locators, or a command after =',
     );
   }
-  const daemon = await daemonize(has('daemon'));
-  const addresses = has('iplog') || (shell !== undefined && isWatched());
-  const journal = has('log') || addresses || shell ? startJournal() : undefined;
+  const daemon = await daemonize(line.has('daemon'));
+  const addresses = line.has('iplog') || (shell !== undefined && isWatched());
+  const journal = line.has('log') || addresses || shell ? startJournal() : undefined;
   const session = new Session();
   session.onCleanUp(() => journal?.stop());
-  const pidfile = line.options.findLast(({ option }) => option.name === 'pidfile')?.value;
+  const pidfile = line.value('pidfile');
   onSignals(async (signal) => {
     await session.end(signal);
   });

@@ -6,7 +6,7 @@ import { groupId, userId } from '../sys/users.js';
 import { runCommand } from './command.js';
 import { HELP, VERSION } from './common-options.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
-import { type CommandPage, helpText, printVersion } from './page.js';
+import { answerHelp, type CommandPage } from './page.js';
 
 type OptionName = 'brief' | 'delete' | 'clone' | 'group' | 'tun' | 'name' | 'owner' | 'help' | 'version';
 
@@ -42,29 +42,24 @@ export function main(): void {
 
 function vdeTunctl(args: string[]): number {
   const line = parseOptions(args, options);
-  const value = (name: OptionName) => line.options.findLast(({ option }) => option.name === name)?.value;
-  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
-  if (has('help')) {
-    writeSync(2, helpText(page));
-    return 1; // As C's does.
-  }
-  if (has('version')) return printVersion(page);
+  const answered = answerHelp(line, page, { to: 2, status: 1 });
+  if (answered !== undefined) return answered;
   if (line.operands.length > 0) {
     throw usageError(`"${line.operands[0]}"`, 'vde_tunctl takes options only', 'the name goes after -t or -d');
   }
-  const device = value('clone');
-  const removed = value('delete');
+  const device = line.value('clone');
+  const removed = line.value('delete');
   if (removed !== undefined) {
-    setInterface(removed, kindOf(removed, has('tun')), { persistent: false }, device);
+    setInterface(removed, kindOf(removed, line.has('tun')), { persistent: false }, device);
     writeSync(1, `Set '${removed}' nonpersistent\n`);
     return 0;
   }
-  const kind = kindOf(value('name') ?? '', has('tun'));
-  const owner = ownerNumber(value('owner'));
-  const group = groupNumber(value('group'));
-  const name = setInterface(value('name') ?? `${kind}%d`, kind, { persistent: true, owner, group }, device);
+  const kind = kindOf(line.value('name') ?? '', line.has('tun'));
+  const owner = ownerNumber(line.value('owner'));
+  const group = groupNumber(line.value('group'));
+  const name = setInterface(line.value('name') ?? `${kind}%d`, kind, { persistent: true, owner, group }, device);
   const groupText = group === undefined ? '' : ` gid ${group}`;
-  writeSync(1, has('brief') ? `${name}\n` : `Set '${name}' persistent and owned by uid ${owner}${groupText}\n`);
+  writeSync(1, line.has('brief') ? `${name}\n` : `Set '${name}' persistent and owned by uid ${owner}${groupText}\n`);
   return 0;
 }
 

@@ -1,18 +1,18 @@
 /** `vde_vxvdexd`: the broker of vxvdex networks. It decides who may join which, and has their sockets. */
 
-import { existsSync, writeSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { VXVDEX_SOCKET } from '../plug/vxvdex-protocol.js';
 import type { Log } from '../switch/acceptor.js';
 import { MEMBERS_OF_USER, VxvdexBroker } from '../switch/vxvdex-broker.js';
 import { Policy, readPolicy } from '../switch/vxvdex-policy.js';
 import { VdeError } from '../sys/errors.js';
 import { interfaceIndex } from '../sys/inet.js';
-import { openSyslog } from '../sys/syslog.js';
-import { complain, onSignals, runCommand } from './command.js';
+import { onSignals, runCommand } from './command.js';
 import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { type OptionSpec, type ParsedLine, parseOptions, usageError } from './getopt.js';
-import { type CommandPage, helpText, printVersion } from './page.js';
+import { openLog } from './log.js';
+import { answerHelp, type CommandPage } from './page.js';
 import { writePidfile } from './pidfile.js';
 
 /** Read if it is there and no other is named. */
@@ -100,21 +100,19 @@ export function main(): void {
   void runCommand('vde_vxvdexd', vdeVxvdexd);
 }
 
-function readSettings({ options: given, operands }: ParsedLine<OptionName>): Settings {
-  const value = (name: OptionName) => given.findLast(({ option }) => option.name === name)?.value;
-  const has = (name: OptionName) => given.some(({ option }) => option.name === name);
-  if (operands.length > 0) throw usageError(`"${operands[0]}"`, 'vde_vxvdexd takes options only');
-  if (has('v4') && has('v6'))
+function readSettings(line: ParsedLine<OptionName>): Settings {
+  if (line.operands.length > 0) throw usageError(`"${line.operands[0]}"`, 'vde_vxvdexd takes options only');
+  if (line.has('v4') && line.has('v6'))
     throw usageError('--v6', 'it cannot be together with --v4', 'run two, each with a --sock');
-  const interfaceName = value('if');
+  const interfaceName = line.value('if');
   if (interfaceName !== undefined) checkInterface(interfaceName);
   return {
-    path: value('sock') ?? VXVDEX_SOCKET,
-    config: value('config') ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined),
+    path: line.value('sock') ?? VXVDEX_SOCKET,
+    config: line.value('config') ?? (existsSync(DEFAULT_CONFIG) ? DEFAULT_CONFIG : undefined),
     interfaceName,
-    family: has('v6') ? 6 : 4,
-    ttl: integer('--ttl', value('ttl'), TTL_MAX, 1),
-    membersOfUser: integer('--limit', value('limit'), LIMIT_MAX, MEMBERS_OF_USER),
+    family: line.has('v6') ? 6 : 4,
+    ttl: integer('--ttl', line.value('ttl'), TTL_MAX, 1),
+    membersOfUser: integer('--limit', line.value('limit'), LIMIT_MAX, MEMBERS_OF_USER),
   };
 }
 
@@ -135,16 +133,12 @@ function integer(option: string, text: string | undefined, max: number, preset: 
 
 async function vdeVxvdexd(args: string[]): Promise<number> {
   const line = parseOptions(args, options);
-  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
-  if (has('help')) {
-    writeSync(1, helpText(page));
-    return 0;
-  }
-  if (has('version')) return printVersion(page);
+  const answered = answerHelp(line, page);
+  if (answered !== undefined) return answered;
   const settings = readSettings(line);
-  const pidfile = line.options.findLast(({ option }) => option.name === 'pidfile')?.value;
-  const daemon = await daemonize(has('daemon'));
-  const log = daemon.background ? syslogLine() : complain;
+  const pidfile = line.value('pidfile');
+  const daemon = await daemonize(line.has('daemon'));
+  const log = openLog(daemon.background, 'vde_vxvdexd');
   const cleanUps: (() => void)[] = [];
   const cleanUp = () => {
     for (const step of cleanUps.splice(0).reverse()) step();
@@ -186,10 +180,4 @@ function reload(broker: VxvdexBroker | undefined, config: string | undefined, lo
     if (!(error instanceof VdeError)) throw error;
     log(`the rules stay as they were: ${error.message}`);
   }
-}
-
-/** In the background there is no terminal to speak to. */
-function syslogLine(): Log {
-  const syslog = openSyslog({ ident: 'vde_vxvdexd' });
-  return (line) => syslog.log(line);
 }

@@ -157,35 +157,33 @@ const NO_NETWORK = ['', '-', 'no'];
  * @throws VdeError `EUSAGE`.
  */
 export function readInvocation(args: readonly string[], env: NodeJS.ProcessEnv): Invocation {
-  const { options: given, operands } = parseOptions(args, options, { mode: 'posix' });
-  const has = (name: OptionName) => given.some(({ option }) => option.name === name);
-  const all = (name: OptionName) => given.filter(({ option }) => option.name === name).map(({ value }) => value ?? '');
-  const last = (name: OptionName) => all(name).at(-1);
-  if (has('help')) return { kind: 'help' };
-  if (has('version')) return { kind: 'version' };
-  if (has('list')) return { kind: 'list', json: has('json') };
-  if (has('json')) throw usageError('--json', 'goes with --list');
+  const line = parseOptions(args, options, { mode: 'posix' });
+  const { options: given, operands } = line;
+  if (line.has('help')) return { kind: 'help' };
+  if (line.has('version')) return { kind: 'version' };
+  if (line.has('list')) return { kind: 'list', json: line.has('json') };
+  if (line.has('json')) throw usageError('--json', 'goes with --list');
   // `--` right after the options says that there is no network; it may also be the value of the last of them.
   const before = args.length - operands.length - 1;
   const final = given.at(-1);
   const dashes = args[before] === '--' && !(final?.value === '--' && final.index === before - 1);
-  const enter = last('enter');
+  const enter = line.value('enter');
   if (enter !== undefined) {
     for (const { option, spelling } of given) {
       if (option.name !== 'enter') throw usageError(spelling, 'has no meaning with --enter');
     }
     return { kind: 'enter', name: enter, command: operands };
   }
-  const { locators, command } = splitOperands(operands, has('multi'), dashes);
+  const { locators, command } = splitOperands(operands, line.has('multi'), dashes);
   const interfaces = planInterfaces(locators.length, {
-    prefix: last('iface') ?? 'vde',
-    ip: all('ip'),
-    mac: all('mac'),
-    mtu: all('mtu'),
-    up: has('up'),
-    dhcp: all('dhcp'),
+    prefix: line.value('iface') ?? 'vde',
+    ip: line.values('ip'),
+    mac: line.values('mac'),
+    mtu: line.values('mtu'),
+    up: line.has('up'),
+    dhcp: line.values('dhcp'),
   });
-  const hostname = last('hostname');
+  const hostname = line.value('hostname');
   if (hostname !== undefined && (hostname === '' || Buffer.byteLength(hostname) > HOST_NAME_MAX)) {
     throw usageError('--hostname', `"${hostname}" cannot be the name of a host`, `1 to ${HOST_NAME_MAX} bytes`);
   }
@@ -193,11 +191,15 @@ export function readInvocation(args: readonly string[], env: NodeJS.ProcessEnv):
     kind: 'start',
     locators,
     interfaces,
-    loopback: has('up') || interfaces.some(({ up }) => up),
-    resolv: readResolv(last('resolvconf') ?? env.VDE_RESOLVCONF, last('resolvaddr') ?? env.VDE_RESOLVADDR, interfaces),
+    loopback: line.has('up') || interfaces.some(({ up }) => up),
+    resolv: readResolv(
+      line.value('resolvconf') ?? env.VDE_RESOLVCONF,
+      line.value('resolvaddr') ?? env.VDE_RESOLVADDR,
+      interfaces,
+    ),
     hostname,
-    sysadmin: has('sysadm'),
-    name: last('name'),
+    sysadmin: line.has('sysadm'),
+    name: line.value('name'),
     command,
   };
 }

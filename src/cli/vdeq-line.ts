@@ -6,6 +6,7 @@
  */
 
 import { usageError } from './getopt.js';
+import { octalMode } from './option-values.js';
 
 /** How a QEMU takes the descriptor of an end. */
 export type Syntax = 'tun-fd' | 'tap' | 'socket';
@@ -71,8 +72,7 @@ export function readQemuLine(program: string, args: readonly string[], syntax: S
     const next = args[i + 1];
     const net = word === '-net' || word === '--net';
     if (/^--?mod$/.test(word) && next !== undefined) {
-      if (!/^[0-7]{1,4}$/.test(next)) throw usageError(word, `"${next}" is not an octal mode`, 'such as 0700');
-      mode = Number.parseInt(next, 8);
+      mode = octalMode(word, next);
       i++;
     } else if (/^--?(sock|vdesock|unix)$/.test(word) && next !== undefined) {
       named = next.split(',');

@@ -15,7 +15,7 @@ import { DatagramPlug } from '../plug/datagram.js';
 import { openPlug } from '../plug/registry.js';
 import { registerSwitchSchemes } from '../switch/schemes.js';
 import type { Descriptor } from '../sys/descriptor.js';
-import { callError, VdeError } from '../sys/errors.js';
+import { execError, VdeError } from '../sys/errors.js';
 import { SOCK_DGRAM, socketPair } from '../sys/socket.js';
 import { complain, onSignals, runCommand } from './command.js';
 import { daemonize } from './daemon.js';
@@ -105,15 +105,12 @@ async function vdeq(name: string, args: string[]): Promise<number> {
     return 0;
   } catch (error) {
     cleanUp();
-    const { code, errno, syscall } = error as NodeJS.ErrnoException;
-    if (code !== undefined && syscall?.startsWith('spawn')) {
-      return daemon.fail(
-        callError('execvp', Math.abs(errno ?? 2), program, 'the program cannot be run'),
-        EXIT_NOT_EXECUTED,
-      );
+    if (error instanceof VdeError) {
+      if (daemon.background) return daemon.fail(error);
+      throw error;
     }
-    if (error instanceof VdeError && daemon.background) return daemon.fail(error);
-    throw error;
+    if (program !== '' && !(error as NodeJS.ErrnoException).syscall?.startsWith('spawn')) throw error;
+    return daemon.fail(execError(error, program, 'the program cannot be run'), EXIT_NOT_EXECUTED);
   } finally {
     cleanUp();
   }

@@ -23,7 +23,7 @@ const COMMANDS_MS = 2000;
  * The commands in the answer to `help`, without the headings of menus. vde_switch has columns; wirefilter and
  * vde_autolink have `name: text`.
  */
-export function parseHelp(lines: readonly string[]): HelpRow[] {
+function parseHelp(lines: readonly string[]): HelpRow[] {
   const rows: HelpRow[] = [];
   for (const line of lines) {
     const colon = /^([a-z][\w-]*):?\s+(.*)$/.exec(line);

@@ -14,7 +14,7 @@ import { onSignals, runCommand } from './command.js';
 import { HELP, VERSION } from './common-options.js';
 import { printable } from './console-path.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
-import { type CommandPage, helpText, printVersion } from './page.js';
+import { answerHelp, type CommandPage } from './page.js';
 import { Completer } from './vdeterm-complete.js';
 
 const EXIT_FAILURE = 255;
@@ -45,12 +45,8 @@ export function main(): void {
 
 async function vdeterm(args: string[]): Promise<number> {
   const line = parseOptions(args, options);
-  const has = (name: OptionName) => line.options.some(({ option }) => option.name === name);
-  if (has('help')) {
-    writeSync(1, helpText(page));
-    return 0;
-  }
-  if (has('version')) return printVersion(page);
+  const answered = answerHelp(line, page);
+  if (answered !== undefined) return answered;
   const [path] = line.operands;
   if (line.operands.length !== 1 || path === '') {
     throw usageError('vdeterm', 'needs one argument, the path of a management socket', 'vdeterm /tmp/sw.mgmt');

@@ -13,9 +13,9 @@ import { fromNodeError, VdeError } from '../sys/errors.js';
 /** Bytes of a key file that are looked at. */
 const FILE_MAX = 64 << 10;
 /** Bytes of a key in C's format: AES-128. */
-export const KEY_BYTES = 16;
+const KEY_BYTES = 16;
 /** Most bytes of a key that others are derived from. */
-export const LONG_KEY_BYTES = 32;
+const LONG_KEY_BYTES = 32;
 
 export interface KeyFile {
   key: Buffer;

@@ -10,7 +10,7 @@ import { EtherType } from './ethernet.js';
 import { MAC_LENGTH, type MacAddress } from './mac.js';
 
 /** Octets of an ARP packet for IPv4 over Ethernet. */
-export const ARP_LENGTH = 28;
+const ARP_LENGTH = 28;
 
 const HARDWARE_ETHERNET = 1;
 const IPV4_LENGTH = 4;

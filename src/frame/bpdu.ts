@@ -15,7 +15,7 @@ import { MAC_LENGTH, type MacAddress, macHigh, macLow } from './mac.js';
 import { type Tpid, VID_MAX, VLAN_TAG } from './vlan.js';
 
 /** Bridge group address, 802.1D table 7-10: no bridge that runs a spanning tree forwards to it. */
-export const BRIDGE_GROUP: Readonly<MacAddress> = Uint8Array.of(0x01, 0x80, 0xc2, 0x00, 0x00, 0x00);
+const BRIDGE_GROUP: Readonly<MacAddress> = Uint8Array.of(0x01, 0x80, 0xc2, 0x00, 0x00, 0x00);
 
 /** BPDU types, 802.1D 9.3. */
 export const BpduType = { configuration: 0x00, rapid: 0x02, topologyChange: 0x80 } as const;

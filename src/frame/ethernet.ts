@@ -15,7 +15,7 @@ export const ETHERNET_HEADER = 14;
 export const ETHERNET_TYPE_AT = 12;
 
 /** The smallest value that is an EtherType. */
-export const ETHERTYPE_MIN = 0x0600;
+const ETHERTYPE_MIN = 0x0600;
 
 /** The greatest value that is a length. */
 export const LLC_LENGTH_MAX = 1500;

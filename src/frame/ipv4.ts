@@ -12,7 +12,7 @@ import { checksum } from './checksum.js';
 export const IPV4_HEADER = 20;
 
 /** Octets of options at most. */
-export const IPV4_OPTIONS_MAX = 40;
+const IPV4_OPTIONS_MAX = 40;
 
 /** Protocol numbers (IANA), shared with the next header field of IPv6. */
 export const IpProtocol = { icmp: 1, tcp: 6, udp: 17, icmpv6: 58 } as const;

@@ -38,7 +38,7 @@ export function checkName(name: string): void {
 }
 
 /** Where the names are kept: $XDG_RUNTIME_DIR/vdens, or /tmp/vdens-UID. @throws VdeError if it is not the user's alone. */
-export function namesDirectory(): string {
+function namesDirectory(): string {
   const uid = process.geteuid?.() ?? 0;
   const runtime = process.env.XDG_RUNTIME_DIR;
   const dir = runtime ? join(runtime, 'vdens') : `/tmp/vdens-${uid}`;

@@ -8,7 +8,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
-import { callError, type VdeError } from '../sys/errors.js';
+import { execError, type VdeError } from '../sys/errors.js';
 import { close, descendants, kill, type Pipe, pipe } from '../sys/process.js';
 import { StreamPlug } from './stream.js';
 
@@ -56,16 +56,15 @@ export class CommandProcess {
   static async start([file, ...args]: readonly string[], name = file): Promise<CommandProcess> {
     const toChild = pipe();
     const fromChild = pipe();
-    const refusal = (error: NodeJS.ErrnoException): VdeError => {
+    const refusal = (error: unknown): VdeError => {
       const what = name === file ? 'the command' : `"${file}"`;
-      return callError('execvp', Math.abs(error.errno ?? 2), name, `${what} cannot be run`);
+      return execError(error, file, `${what} cannot be run`, name);
     };
     const spawnOrFail = (): ChildProcess => {
       try {
         return spawn(file, args, { stdio: [toChild.read, fromChild.write, 'inherit'] });
       } catch (error) {
-        // Of some reasons, such as ENOTDIR, node tells at once rather than by an event.
-        throw refusal(error as NodeJS.ErrnoException);
+        throw refusal(error);
       }
     };
     try {

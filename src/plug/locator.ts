@@ -183,15 +183,21 @@ export function parsePath(body: string, at = 0, locator = body): { path: string;
   };
 }
 
-/** The outer part of a body, and the locator between its first unquoted `{` and the last unquoted `}` after it. */
+/**
+ * The outer part of a body, and the locator between its first unquoted `{` and the last unquoted `}` after it. Both may
+ * be doubled, as some documents have them.
+ */
 function cutNested(body: string): { outer: string; nested: string | undefined; nestedAt: number } {
   const [open] = unquotedOffsets(body, '{');
   if (open === undefined) return { outer: body, nested: undefined, nestedAt: body.length };
   const rest = body.slice(open + 1);
+  const closing = unquotedOffsets(rest, '}');
+  const end = closing.at(-1);
+  const doubled = end !== undefined && rest.startsWith('{') && closing.at(-2) === end - 1 ? 1 : 0;
   return {
     outer: body.slice(0, open),
-    nested: rest.slice(0, unquotedOffsets(rest, '}').at(-1)),
-    nestedAt: open + 1,
+    nested: rest.slice(doubled, end === undefined ? undefined : end - doubled),
+    nestedAt: open + 1 + doubled,
   };
 }
 

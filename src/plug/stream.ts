@@ -8,7 +8,7 @@
 
 import { constants, fstatSync, openSync } from 'node:fs';
 import { BURST_SIZE, Burst, FRAME_MAX } from '../frame/burst.js';
-import { RECORD_HEADER, RECORD_MAX, StreamDecoder } from '../frame/stream.js';
+import { RECORD_MAX, StreamDecoder } from '../frame/stream.js';
 import { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLOUT, isWatchable } from '../sys/epoll.js';
 import { callError, errnoNumber } from '../sys/errors.js';
@@ -17,6 +17,7 @@ import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { PlugBase } from './base.js';
 import type { Plug } from './plug.js';
+import { RecordQueue } from './record-queue.js';
 
 const EAGAIN = errnoNumber('EAGAIN');
 const EPIPE = errnoNumber('EPIPE');
@@ -73,10 +74,7 @@ export class StreamPlug extends PlugBase implements Plug {
   readonly #burst = new Burst();
   readonly #chunk = new Memory(READ_SIZE);
   readonly #decoder: StreamDecoder;
-  /** Records not yet written: bytes `#sent` to `#filled`. */
-  readonly #pending = new Memory(WRITE_SIZE);
-  #sent = 0;
-  #filled = 0;
+  readonly #pending: RecordQueue;
   #inputWatch: Watch | undefined;
   #outputWatch: Watch | undefined;
   #ended = false;
@@ -95,13 +93,14 @@ export class StreamPlug extends PlugBase implements Plug {
     readonly maxFrame: number,
   ) {
     super();
+    this.#pending = new RecordQueue(WRITE_SIZE, maxFrame);
     this.#input = new Stream(input, constants.O_RDONLY, name);
     this.#output = new Stream(output, constants.O_WRONLY, name);
     this.#decoder = new StreamDecoder((frame) => this.#take(frame), { maxFrame: Math.min(FRAME_MAX, RECORD_MAX) });
   }
 
   get backlogged(): boolean {
-    return this.#filled > this.#sent;
+    return !this.#pending.empty;
   }
 
   protected override listen(): void {
@@ -173,36 +172,12 @@ export class StreamPlug extends PlugBase implements Plug {
   }
 
   protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
-    const { length } = frames;
-    const { bytes } = this.#pending;
     if (this.#unread) {
       this.drops.error += count;
       return;
     }
-    for (let k = 0; k < count; k++) {
-      const size = length[views[k]];
-      if (size > this.maxFrame) {
-        this.drops.oversize++;
-        continue;
-      }
-      if (this.#filled + RECORD_HEADER + size > WRITE_SIZE && !this.#makeRoom(RECORD_HEADER + size)) {
-        this.drops.full++;
-        continue;
-      }
-      bytes[this.#filled] = size >>> 8;
-      bytes[this.#filled + 1] = size & 0xff;
-      frames.copyView(views[k], bytes, this.#filled + RECORD_HEADER);
-      this.#filled += RECORD_HEADER + size;
-    }
+    this.#pending.add(frames, views, count, this.drops);
     this.#write();
-  }
-
-  /** Moves what waits to the front; false if that does not give `size` bytes. */
-  #makeRoom(size: number): boolean {
-    this.#pending.bytes.copyWithin(0, this.#sent, this.#filled);
-    this.#filled -= this.#sent;
-    this.#sent = 0;
-    return this.#filled + size <= WRITE_SIZE;
   }
 
   #onWritable(events: number): undefined {
@@ -213,26 +188,17 @@ export class StreamPlug extends PlugBase implements Plug {
 
   /** Writes what it can; what is left goes when the reader has made room. */
   #write(): void {
-    while (!this.closed && this.#sent < this.#filled) {
-      const n = this.#output.write(this.#pending.address + this.#sent, this.#filled - this.#sent);
-      if (n > 0) this.#sent += n;
-      else if (n === -EAGAIN) break;
-      else if (n === -EPIPE) this.#readerGone();
-      else this.lose(callError('write', -n, this.name));
-    }
     if (this.closed) return;
-    if (this.#sent === this.#filled) {
-      this.#sent = 0;
-      this.#filled = 0;
-    }
-    this.listen();
+    const failure = this.#pending.write(this.#output);
+    if (failure === -EPIPE) this.#readerGone();
+    else if (failure !== 0) this.lose(callError('write', -failure, this.name));
+    if (!this.closed) this.listen();
   }
 
   /** Who reads has gone, and so most likely has who writes: what that wrote last is still there. */
   #readerGone(): void {
     this.#unread = true;
-    this.#sent = 0;
-    this.#filled = 0;
+    this.#pending.clear();
     this.#outputWatch?.close();
     this.#outputWatch = undefined;
     if (this.#turn) clearImmediate(this.#turn);

@@ -25,7 +25,7 @@ const CHALLENGE_AT = 1;
 const TAG_AT = 7;
 
 /** While answers come: how often one is asked for, and how long what it said holds, from the request on; in ms. */
-export const REQUEST_MS = 200;
+const REQUEST_MS = 200;
 export const VALID_MS = 1000;
 /** Longest wait between two requests to a peer that does not answer, in ms. */
 export const PATIENCE_MS = 10_000;

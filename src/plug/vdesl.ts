@@ -9,7 +9,7 @@
 
 import { constants, openSync } from 'node:fs';
 import { BURST_SIZE, Burst } from '../frame/burst.js';
-import { RECORD_HEADER, StreamDecoder } from '../frame/stream.js';
+import { StreamDecoder } from '../frame/stream.js';
 import { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
 import { errnoNumber, fromNodeError, VdeError } from '../sys/errors.js';
@@ -22,6 +22,7 @@ import { PlugBase } from './base.js';
 import { parsePath } from './locator.js';
 import { type ParamSpec, readParams } from './params.js';
 import type { Plug } from './plug.js';
+import { type ByteSink, RecordQueue } from './record-queue.js';
 import type { Scheme } from './scheme.js';
 
 const EAGAIN = errnoNumber('EAGAIN');
@@ -52,10 +53,8 @@ class SerialPlug extends PlugBase implements Plug {
   readonly #burst = new Burst();
   readonly #chunk = new Memory(READ_SIZE);
   readonly #decoder = new StreamDecoder((frame) => this.#take(frame), { maxFrame: FRAME_LIMIT });
-  /** Records to be sent: bytes `#sent` to `#filled`. */
-  readonly #pending = new Memory(WRITE_SIZE);
-  #sent = 0;
-  #filled = 0;
+  readonly #pending = new RecordQueue(WRITE_SIZE, FRAME_LIMIT);
+  readonly #output: ByteSink = { write: (address, size) => writeFrom(this.#line.fd, address, size) };
   #lastRead = 0;
   #pause: NodeJS.Timeout | undefined;
 
@@ -73,7 +72,7 @@ class SerialPlug extends PlugBase implements Plug {
   }
 
   get backlogged(): boolean {
-    return this.#filled > this.#sent;
+    return !this.#pending.empty;
   }
 
   protected override listen(): void {
@@ -132,46 +131,13 @@ class SerialPlug extends PlugBase implements Plug {
 
   protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
     if (this.closed) return;
-    const { length } = frames;
-    const { bytes } = this.#pending;
-    for (let k = 0; k < count; k++) {
-      const size = length[views[k]];
-      if (size > FRAME_LIMIT) this.drops.oversize++;
-      else if (this.#filled + RECORD_HEADER + size > WRITE_SIZE && !this.#makeRoom(RECORD_HEADER + size)) {
-        this.drops.full++;
-      } else {
-        bytes[this.#filled] = size >>> 8;
-        bytes[this.#filled + 1] = size;
-        frames.copyView(views[k], bytes, this.#filled + RECORD_HEADER);
-        this.#filled += RECORD_HEADER + size;
-      }
-    }
+    this.#pending.add(frames, views, count, this.drops);
     this.#write();
   }
 
-  /** Moves what waits to the front; false if that does not give `size` bytes. */
-  #makeRoom(size: number): boolean {
-    this.#pending.bytes.copyWithin(0, this.#sent, this.#filled);
-    this.#filled -= this.#sent;
-    this.#sent = 0;
-    return this.#filled + size <= WRITE_SIZE;
-  }
-
   #write(): void {
-    while (this.#sent < this.#filled) {
-      const n = writeFrom(this.#line.fd, this.#pending.address + this.#sent, this.#filled - this.#sent);
-      if (n > 0) this.#sent += n;
-      else if (n === -EAGAIN || n === 0) break;
-      else {
-        this.#hungUp();
-        return;
-      }
-    }
-    if (this.#sent === this.#filled) {
-      this.#sent = 0;
-      this.#filled = 0;
-    }
-    this.listen();
+    if (this.#pending.write(this.#output) < 0) this.#hungUp();
+    else this.listen();
   }
 
   #hungUp(): void {

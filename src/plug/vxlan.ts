@@ -28,7 +28,7 @@ import { Vtep, type VtepSockets } from './vtep.js';
 import { VNI_MAX } from './vxlan-header.js';
 
 /** IANA's port for VXLAN. */
-export const VXLAN_PORT = 4789;
+const VXLAN_PORT = 4789;
 const DEFAULT_EXPIRE = 128;
 
 const { ttl, rcvbuf, v6, v4, hashsize, expiretime } = groupParams;

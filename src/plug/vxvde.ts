@@ -42,7 +42,7 @@ import { Vtep, type VtepSockets } from './vtep.js';
 import { VNI_MAX } from './vxlan-header.js';
 
 /** UDP port of the group (reference: plugins, section 7). */
-export const VXVDE_PORT = 14_789;
+const VXVDE_PORT = 14_789;
 const DEFAULT_VNI = 1;
 const DEFAULT_EXPIRE = 128;
 

@@ -14,11 +14,11 @@
 
 /** Where the broker listens unless told otherwise. */
 export const VXVDEX_SOCKET = '/run/vde/vxvdexd.sock';
-export const VXVDEX_VERSION = 1;
+const VXVDEX_VERSION = 1;
 /** Longest message, in bytes. */
 export const MESSAGE_MAX = 1024;
 /** Longest name of a network, in bytes. */
-export const NAME_MAX = 63;
+const NAME_MAX = 63;
 
 const MAGIC = 0x78657876; // "vxex"
 const REQUEST_HEADER = 20;

@@ -54,6 +54,7 @@ const BUSY_STEP_MS = 10;
 const LOST = 'the broker has closed the connection';
 
 const EAGAIN = errnoNumber('EAGAIN');
+const ECONNRESET = errnoNumber('ECONNRESET');
 
 // The order is that of libvdeplug's table: a shortened key means the first that begins with it.
 const params = [
@@ -136,7 +137,8 @@ function answer(connection: Descriptor, name: string): Promise<{ bytes: Buffer; 
     const memory = new Memory(MESSAGE_MAX);
     const watch = loop().watch(connection.fd, EPOLLIN | EPOLLRDHUP, () => {
       const { length, descriptors } = receiveWithDescriptors(connection, memory, 1);
-      if (length === -EAGAIN) return undefined;
+      // A broker that refuses without having read the request resets the connection; its answer comes after that error.
+      if (length === -EAGAIN || length === -ECONNRESET) return undefined;
       if (length <= 0) refuse('ECONNRESET', LOST);
       else settle(() => done({ bytes: Buffer.from(memory.bytes.subarray(0, length)), data: descriptors[0] }));
       return undefined;

@@ -24,7 +24,7 @@ import { viewVlan } from './view-vlan.js';
 import { existingVlan, setRemoteSpan } from './vlan-management.js';
 
 /** Mirrors of a switch, at most. */
-export const MIRRORS_MAX = 64;
+const MIRRORS_MAX = 64;
 /** Ports that a capture tells apart, at most. */
 const PLACES_MAX = 1024;
 

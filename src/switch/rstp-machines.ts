@@ -13,7 +13,7 @@ import { compareVectors, type RstpPort, sameTimes, type Times } from './rstp-por
 /** Seconds before a port's neighbour is asked anew which protocol it speaks (17.13.9). */
 export const MIGRATE_TIME = 3;
 /** BPDUs that a port may send in a row, then one a second (17.13.12). */
-export const TX_HOLD_COUNT = 6;
+const TX_HOLD_COUNT = 6;
 
 /** What the machines need of the bridge. */
 export interface RstpBridge {

@@ -2,7 +2,21 @@
 
 import { VdeError } from '../sys/errors.js';
 import type { Identity, Port } from './port.js';
-import type { Seat, Switch } from './switch.js';
+import type { Switch } from './switch.js';
+
+/** Asks for a seat in a switch. */
+export interface Seat {
+  /** Port wanted; undefined for any free one. */
+  port?: number;
+  /** Number that the console names the endpoint by. */
+  id: number;
+  module: string;
+  description?: string;
+  /** Uid that the console shows, -1 if unknown. */
+  user: number;
+  /** Who asks, for ports that are kept for somebody; not given for the switch's own. */
+  identity?: Identity;
+}
 
 /**
  * The first port that anybody may have, made if there is room for one more.

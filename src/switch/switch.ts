@@ -16,8 +16,8 @@ import type { Plug } from '../plug/plug.js';
 import { Concentrator, type ConcentratorKind } from './concentrator.js';
 import { DebugCategories } from './debug.js';
 import { Observers } from './observer.js';
-import { type Endpoint, type Identity, NO_VLAN, Port } from './port.js';
-import { freePort, wantedPort } from './seating.js';
+import { type Endpoint, NO_VLAN, Port } from './port.js';
+import { freePort, type Seat, wantedPort } from './seating.js';
 import { SpanningTree } from './spanning-tree.js';
 import { ForwardingTable } from './table.js';
 import { DISCARDING, FORWARDING, NOT_MEMBER, TAGGED, UNTAGGED, Vlan } from './vlan.js';
@@ -54,20 +54,6 @@ export interface SwitchOptions {
   now: () => number;
   /** Source of chance in [0, 1). */
   random: () => number;
-}
-
-/** Asks for a seat in a switch. */
-export interface Seat {
-  /** Port wanted; undefined for any free one. */
-  port?: number;
-  /** Number that the console names the endpoint by. */
-  id: number;
-  module: string;
-  description?: string;
-  /** Uid that the console shows, -1 if unknown. */
-  user: number;
-  /** Who asks, for ports that are kept for somebody; not given for the switch's own. */
-  identity?: Identity;
 }
 
 /** See the head of this file. */
@@ -131,7 +117,7 @@ export class Switch {
       port.currentUser = seat.user;
       this.#refresh();
     }
-    this.#tellJoined(port, endpoint);
+    this.debug.joined(port.number, endpoint);
     if (first) this.tree.activityChanged(port);
     plug.onLost = () => this.detach(port, endpoint);
     try {
@@ -143,19 +129,13 @@ export class Switch {
     return port;
   }
 
-  #tellJoined(port: Port, { id, description }: Endpoint): void {
-    const { endpointAdded, description: described } = this.debug;
-    if (endpointAdded.wanted) endpointAdded.say(portAndId(port, id));
-    if (described.wanted && description !== undefined) described.say(`${portAndId(port, id)} -> "${description}"`);
-  }
-
   /** Makes the port of a number that is free and in range; it is a member of VLAN 0 as every new one. */
   createPort(number: number): Port {
     const port = new Port(number);
     this.ports[number] = port;
     const vlan = this.vlans.get(port.untaggedVlan) as Vlan;
     vlan.member[number] = UNTAGGED;
-    if (this.debug.portAdded.wanted) this.debug.portAdded.say(twoDigits(number));
+    this.debug.created(number);
     return port;
   }
 
@@ -185,13 +165,13 @@ export class Switch {
     port.endpoints = port.endpoints.filter((other) => other !== endpoint);
     port.retire(endpoint.plug);
     endpoint.plug.close();
-    if (this.debug.endpointLeft.wanted) this.debug.endpointLeft.say(portAndId(port, endpoint.id));
+    this.debug.left(port.number, endpoint);
     if (!port.active) {
       this.table.flushPort(port.number);
       this.#concentrator?.leave(port);
       port.currentUser = -1;
       this.#refresh();
-      if (this.debug.portLeft.wanted) this.debug.portLeft.say(twoDigits(port.number));
+      this.debug.emptied(port.number);
       this.observers.portLeft(port);
       this.tree.activityChanged(port);
     }
@@ -396,13 +376,4 @@ export class Switch {
       this.#anyMade = false;
     }
   }
-}
-
-function twoDigits(number: number): string {
-  return String(number).padStart(2, '0');
-}
-
-/** How debugging messages name an endpoint. */
-function portAndId(port: Port, id: number): string {
-  return `Port ${twoDigits(port.number)} FD ${String(id).padStart(2)}`;
 }

@@ -20,7 +20,8 @@ import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
 import { callError, errnoNumber, VdeError } from '../sys/errors.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
-import { peerCredentials, peerGroups, SOCK_DGRAM, socketPair } from '../sys/socket.js';
+import { getOption, peerCredentials, peerGroups, SO_TYPE, SOCK_DGRAM, SOL_SOCKET, socketPair } from '../sys/socket.js';
+import { isTun } from '../sys/tap.js';
 import { Acceptor, type Log } from './acceptor.js';
 import type { Endpoint, Port } from './port.js';
 import { VxvdexNetwork } from './vxvdex-network.js';
@@ -35,6 +36,8 @@ const PENDING_OF_USER = 64;
 /** Most members in all, and of one user unless told otherwise. */
 const MEMBERS_MAX = 4000;
 export const MEMBERS_OF_USER = 16;
+/** Descriptors that a user gave and that take their time to close: with so many, she is not listened to. */
+const CLOSING_OF_USER = 2;
 /** Most bytes that wait for a member beside what the kernel holds. All queues of a process share 64 MiB. */
 const QUEUE_BYTES = 256 << 10;
 /** Most lines about refusals in a second. */
@@ -88,6 +91,8 @@ export class VxvdexBroker {
   readonly #members = new Set<Member>();
   readonly #networks = new Map<number, VxvdexNetwork>();
   readonly #sweep: NodeJS.Timeout;
+  /** Descriptors being closed, by the uid of who gave them. */
+  readonly #closing = new Map<number, number>();
   readonly #begin = performance.now();
   #policy: Policy;
   #pending = 0;
@@ -146,6 +151,10 @@ export class VxvdexBroker {
       this.#refuse(member, limit('connections that have not asked for a network'));
       return;
     }
+    if ((this.#closing.get(uid) ?? 0) >= CLOSING_OF_USER) {
+      this.#refuse(member, limit('descriptors of yours that cannot be closed'));
+      return;
+    }
     this.#pending++;
     member.watch = loop().watch(connection.fd, EPOLLIN | EPOLLRDHUP, (events) => this.#onReady(member, events));
     const timeout = this.options.handshakeMs ?? HANDSHAKE_MS;
@@ -177,13 +186,13 @@ export class VxvdexBroker {
     const [offered] = descriptors;
     if (length === -EAGAIN) return;
     if (length <= 0) {
-      offered?.close();
+      this.#discard(member, offered);
       this.#drop(member);
       return;
     }
-    const read = length > MESSAGE_MAX ? 'too long' : decodeMemberRequest(Buffer.from(buffer.bytes.subarray(0, length)));
+    const read = decodeMemberRequest(Buffer.from(buffer.bytes.subarray(0, length)));
     if (typeof read === 'string' || truncated) {
-      offered?.close();
+      this.#discard(member, offered);
       const cause = typeof read === 'string' ? read : 'more descriptors than one';
       this.#refuse(member, new VdeError({ code: 'EPROTO', subject: '', cause }));
       return;
@@ -195,9 +204,8 @@ export class VxvdexBroker {
   }
 
   async #admit(member: Member, request: MemberRequest, offered: Descriptor | undefined): Promise<void> {
-    const adoptable = request.adopt ? offered : undefined;
-    if (adoptable === undefined) offered?.close();
-    let unused = adoptable;
+    const adoptable = offered !== undefined && request.adopt && isServable(offered) ? offered : undefined;
+    let unused = offered;
     try {
       this.#settle(member);
       const { family, membersOfUser = MEMBERS_OF_USER } = this.options;
@@ -212,15 +220,26 @@ export class VxvdexBroker {
       const network = this.#join(member, number);
       await network.ready;
       if (member.connection.closed) return;
-      unused = undefined;
       this.#seat(member, request, network, adoptable);
+      if (adoptable !== undefined) unused = undefined;
       this.options.log(`${member.name} joined network ${this.#policy.shown(number)}`);
     } catch (error) {
       if (!(error instanceof VdeError)) throw error;
       this.#refuse(member, error);
     } finally {
-      unused?.close();
+      this.#discard(member, unused);
     }
+  }
+
+  /** Closes what a user gave. That may take its time, which is hers. */
+  #discard({ person: { uid } }: Member, offered: Descriptor | undefined): void {
+    if (offered === undefined || offered.closed) return;
+    this.#closing.set(uid, (this.#closing.get(uid) ?? 0) + 1);
+    offered.discard(() => {
+      const left = (this.#closing.get(uid) ?? 0) - 1;
+      if (left > 0) this.#closing.set(uid, left);
+      else this.#closing.delete(uid);
+    });
   }
 
   /** Counts a member in, and opens the network if she is the first. */
@@ -246,7 +265,8 @@ export class VxvdexBroker {
 
   #seat(member: Member, request: MemberRequest, network: VxvdexNetwork, adoptable: Descriptor | undefined): void {
     const { connection, person } = member;
-    const { end, data } = memberEnd(member.name, request, adoptable);
+    const { end, data, refused } = memberEnd(member.name, request, adoptable);
+    this.#discard(member, refused);
     try {
       const port = network.seat(end, connection.fd, person.uid);
       member.seat = { port, endpoint: port.endpoints[0] };
@@ -303,7 +323,8 @@ export class VxvdexBroker {
     if (!this.#members.delete(member)) return;
     this.#settle(member);
     member.watch?.close();
-    member.connection.close();
+    // What she has sent and nobody has read may hold descriptors too.
+    member.connection.discard();
     const { network, seat } = member;
     if (network === undefined) return;
     if (seat !== undefined) {
@@ -326,23 +347,27 @@ export class VxvdexBroker {
   }
 }
 
-/** The broker's end toward a member, and hers of a pair of sockets, unless she gave an end to serve. */
-function memberEnd(
-  name: string,
-  { maxFrame, offloads }: MemberRequest,
-  adoptable: Descriptor | undefined,
-): { end: Plug; data: Descriptor | undefined } {
-  try {
-    const adopted = adoptable && adopt(adoptable, name);
-    if (adopted !== undefined) return { end: adopted, data: undefined };
-    adoptable?.close();
-  } catch (error) {
-    adoptable?.close();
-    throw error;
-  }
+/** Whether a descriptor may be what we serve: a socket, or a tap. */
+function isServable({ fd }: Descriptor): boolean {
+  return getOption(fd, SOL_SOCKET, SO_TYPE) >= 0 || isTun(fd);
+}
+
+interface MemberEnd {
+  end: Plug;
+  /** Her end of a pair of sockets, unless she gave one to serve. */
+  data: Descriptor | undefined;
+  /** What she gave and cannot be served. */
+  refused: Descriptor | undefined;
+}
+
+/** The broker's end toward a member. */
+function memberEnd(name: string, { maxFrame, offloads }: MemberRequest, given: Descriptor | undefined): MemberEnd {
+  const adopted = given && adopt(given, name);
+  if (adopted !== undefined) return { end: adopted, data: undefined, refused: undefined };
   const [own, data] = socketPair(SOCK_DGRAM, 'data socket');
   const longest = Math.max(FRAME_MIN, Math.min(maxFrame, FRAME_MAX));
-  return { end: new DatagramPlug(own, { name, maxFrame: longest, offloads, queueBytes: QUEUE_BYTES }), data };
+  const end = new DatagramPlug(own, { name, maxFrame: longest, offloads, queueBytes: QUEUE_BYTES });
+  return { end, data, refused: given };
 }
 
 function limit(what: string): VdeError {

@@ -13,7 +13,7 @@ const prctl = native<(option: number, a: number, b: number, c: number, d: number
 export const Capability = { netBindService: 10, netBroadcast: 11, netAdmin: 12, netRaw: 13, sysAdmin: 21 } as const;
 
 /** `struct __user_cap_header_struct`: version, pid; then for each 32 capabilities: effective, permitted, inheritable. */
-export const CAPABILITY_VERSION_3 = 0x20080522;
+const CAPABILITY_VERSION_3 = 0x20080522;
 const HEADER = 8;
 const SETS = 24;
 export const PR_CAP_AMBIENT = 47;

@@ -24,14 +24,14 @@ const SOCK_CLOEXEC = 0o2000000;
 
 export const SOL_SOCKET = 1;
 export const SO_TYPE = 3;
-export const SO_ERROR = 4;
+const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
-export const SO_PEERCRED = 17;
-export const SO_SNDBUFFORCE = 32;
+const SO_PEERCRED = 17;
+const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_DOMAIN = 39;
-export const SO_PEERGROUPS = 59;
+const SO_PEERGROUPS = 59;
 
 export const MSG_PEEK = 0x2;
 export const MSG_TRUNC = 0x20;

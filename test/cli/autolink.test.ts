@@ -191,6 +191,37 @@ for (const server of MAKES) {
   });
 }
 
+test('wires that cannot be made are said, and passed over for the next', async (t) => {
+  leakCheck(t);
+  const dir = tmpDir(t);
+  const path = (name: string) => join(dir, name);
+  await startSwitch(t, 'ours', ['-F', '-s', path('sw'), '-M', path('sw.mgmt')]);
+  const rest = '$mysock $myport $remotehost';
+  const files = [path('nosuch'), path('rc/below'), 'w'.repeat(300), process.execPath];
+  const wires = files.map(
+    (file, i) => `addwire w${i} ${file} ${i === 3 ? '-e setInterval(String,1000) ' : ''}${rest}\n`,
+  );
+  const types = files.map((_, i) => `addtypelink L w${i}\n`);
+  writeFileSync(path('rc'), [...wires, 'addlink L far\n', ...types, 'linkonoff L 1\n'].join(''));
+  const options = ['-s', path('sw'), '-S', path('sw.mgmt'), '-M', path('al'), '-f', path('rc')];
+  const autolink = start(t, bin('vde_autolink'), options);
+  await waitForSocket(path('al'));
+  const console = await openConsole(path('al'));
+  cleanup(t, () => console.close());
+  await eventually('the last wire runs', async () => {
+    const { data } = await console.command('runninglinks');
+    return data.some((line) => line.includes('WIRE = w3'));
+  });
+  await console.command('shutdown');
+  assert.deepEqual(await autolink.exited, { code: 0, signal: null });
+  const said = autolink.stderr.replaceAll(dir, 'DIR').replaceAll(files[2], 'LONG').trim().split('\n').sort();
+  assert.deepEqual(said, [
+    'vde_autolink: DIR/nosuch: No such file or directory (the wire cannot be made)',
+    'vde_autolink: DIR/rc/below: Not a directory (the wire cannot be made)',
+    'vde_autolink: LONG: File name too long (the wire cannot be made)',
+  ]);
+});
+
 test('what is missing is said in one line, with status 255', async (t) => {
   leakCheck(t);
   const dir = tmpDir(t);

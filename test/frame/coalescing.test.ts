@@ -20,6 +20,7 @@ import {
   SYN,
   segments,
   URG,
+  tcpPacket as value,
   writePacket,
   writeSuperFrame,
 } from './super-frames.js';
@@ -27,27 +28,6 @@ import {
 const burst = new Burst();
 const coalescer = new Coalescer();
 const IPV6 = { src: hex('fd000000000000000000000000000001'), dst: hex('fd000000000000000000000000000002') };
-
-function value(change: Partial<Packet> = {}, tcp: Partial<NonNullable<Packet['tcp']>> = {}): Packet {
-  return {
-    dstMac: hex('020000000002'),
-    srcMac: hex('020000000001'),
-    tags: [],
-    ip: { src: 0x0a000001, dst: 0x0a000002 },
-    trafficClass: 0,
-    ttl: 64,
-    identification: 0xfffe,
-    dontFragment: true,
-    ipOptions: new Uint8Array(0),
-    extensions: 0,
-    flowLabel: 0,
-    srcPort: 1000,
-    dstPort: 2000,
-    tcp: { sequence: 0xffff_ff00, ack: 7, flags: ACK, window: 500, urgent: 0, options: new Uint8Array(0), ...tcp },
-    payload: noise(1000, 1),
-    ...change,
-  };
-}
 
 /** `count` segments that follow one another. */
 function flow(

@@ -12,10 +12,10 @@ import {
   ECE,
   FIN,
   noise,
-  type Packet,
   PSH,
   packet,
   segments,
+  tcpPacket,
   URG,
   writePacket,
   writeSuperFrame,
@@ -24,26 +24,7 @@ import {
 const NETWORK = 10 + 14;
 const TCP4 = NETWORK + 20;
 
-function value(change: Partial<Packet> = {}, tcp: Partial<Packet['tcp']> = {}): Packet {
-  return {
-    dstMac: hex('020000000002'),
-    srcMac: hex('020000000001'),
-    tags: [],
-    ip: { src: 0x0a000001, dst: 0x0a000002 },
-    trafficClass: 0,
-    ttl: 64,
-    identification: 0xfffe,
-    dontFragment: true,
-    ipOptions: new Uint8Array(0),
-    extensions: 0,
-    flowLabel: 0,
-    srcPort: 1000,
-    dstPort: 2000,
-    tcp: { sequence: 0xffff_ff00, ack: 7, flags: ACK, window: 500, urgent: 0, options: new Uint8Array(0), ...tcp },
-    payload: noise(5000, 1),
-    ...change,
-  };
-}
+const value: typeof tcpPacket = (change, tcp) => tcpPacket({ payload: noise(5000, 1), ...change }, tcp);
 
 const notFull = (): void => assert.fail('a burst that is not full was flushed');
 

@@ -9,7 +9,7 @@ import { writeIpv6 } from '../../src/frame/ipv6.js';
 import { GsoType, OffloadFlag, OffloadHeader } from '../../src/frame/offload.js';
 import { Segmenter } from '../../src/frame/segmentation.js';
 import { type VlanTag, writeTagged } from '../../src/frame/vlan.js';
-import { endpoints, mac, octets, record, tag, u8, u16, u32 } from './arbitraries.js';
+import { endpoints, hex, mac, octets, record, tag, u8, u16, u32 } from './arbitraries.js';
 
 export const FIN = 0x01;
 export const SYN = 0x02;
@@ -41,6 +41,31 @@ export interface Packet {
     | { sequence: number; ack: number; flags: number; window: number; urgent: number; options: Uint8Array }
     | undefined;
   payload: Uint8Array;
+}
+
+/**
+ * A TCP segment over IPv4 with a payload of 1000 octets, but for what is said otherwise. Its identification and sequence
+ * number are so great that those of its successors begin again at 0.
+ */
+export function tcpPacket(change: Partial<Packet> = {}, tcp: Partial<NonNullable<Packet['tcp']>> = {}): Packet {
+  return {
+    dstMac: hex('020000000002'),
+    srcMac: hex('020000000001'),
+    tags: [],
+    ip: { src: 0x0a000001, dst: 0x0a000002 },
+    trafficClass: 0,
+    ttl: 64,
+    identification: 0xfffe,
+    dontFragment: true,
+    ipOptions: new Uint8Array(0),
+    extensions: 0,
+    flowLabel: 0,
+    srcPort: 1000,
+    dstPort: 2000,
+    tcp: { sequence: 0xffff_ff00, ack: 7, flags: ACK, window: 500, urgent: 0, options: new Uint8Array(0), ...tcp },
+    payload: noise(1000, 1),
+    ...change,
+  };
 }
 
 const short = (words: number) => fc.integer({ min: 0, max: words }).chain((n) => octets(n * 4, n * 4));

@@ -5,12 +5,11 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ALL_VIEWS, Burst } from '../../src/frame/burst.js';
 import { type CapturedPacket, readCapture } from '../../src/frame/pcapng-reader.js';
 import type { Plug } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
 import { loop } from '../../src/sys/loop.js';
-import { cutPacket, noise, type Packet, writePacket, writeSuperFrame } from '../frame/super-frames.js';
+import { cutPacket, noise, tcpPacket, writePacket, writeSuperFrame } from '../frame/super-frames.js';
 import { cleanup, type Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { requirePeer } from '../support/peers.js';
@@ -18,6 +17,7 @@ import { start } from '../support/proc.js';
 import { tmpDir } from '../support/tmp.js';
 import { complianceSuite } from './compliance.js';
 import { Collector, frame, sendAll } from './frames.js';
+import { sendSuper } from './super.js';
 
 loop();
 
@@ -77,30 +77,8 @@ test('super-frames are recorded as the frames of the wire, with their checksums'
   leakCheck(t);
   const path = join(tmpDir(t), 'a.pcapng');
   const plug = await open(t, `capture://${path}{null://}`);
-  const value: Packet = {
-    dstMac: Uint8Array.of(2, 0, 0, 0, 0, 1),
-    srcMac: Uint8Array.of(2, 0, 0, 0, 0, 2),
-    tags: [],
-    ip: { src: 0x0a000001, dst: 0x0a000002 },
-    trafficClass: 0,
-    ttl: 64,
-    identification: 7,
-    dontFragment: true,
-    ipOptions: new Uint8Array(0),
-    extensions: 0,
-    flowLabel: 0,
-    srcPort: 1,
-    dstPort: 2,
-    tcp: { sequence: 1, ack: 2, flags: 0x10, window: 100, urgent: 0, options: new Uint8Array(0) },
-    payload: noise(50_000, 1),
-  };
-  const bytes = writeSuperFrame(value, 1448);
-  const burst = new Burst();
-  burst.add(bytes.subarray(10));
-  burst.bytes.set(bytes.subarray(0, 10), burst.start[0] - 10);
-  burst.readOffloads();
-  assert.equal(burst.superFrames, 1);
-  plug.send(burst, ALL_VIEWS, 1);
+  const value = tcpPacket({ payload: noise(50_000, 1) });
+  sendSuper(plug, writeSuperFrame(value, 1448));
   plug.close();
   assert.deepEqual(
     packets(path).map(({ data }) => Buffer.from(data)),

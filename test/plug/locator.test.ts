@@ -199,6 +199,9 @@ describe('nesting', () => {
     ['/path/key[ethtype=copy]{vde://}', '/path/key[ethtype=copy]', 'vde://'],
     [`a'{'b\\{{c"}"\\}%41}d`, `a'{'b\\{`, 'c"}"\\}%41'],
     [`x'{a}`, `x'{a}`, undefined],
+    ['{{vde:///tmp/sw}}', '', 'vde:///tmp/sw'],
+    ['2{{tap://t0}', '2', '{tap://t0'],
+    ['{{}}', '', ''],
   ];
   for (const [body, outer, nested] of examples) {
     it(body, () => {

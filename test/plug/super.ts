@@ -3,7 +3,7 @@
 import { ALL_VIEWS, Burst } from '../../src/frame/burst.js';
 import type { Plug } from '../../src/plug/plug.js';
 import { hex } from '../frame/arbitraries.js';
-import { ACK, noise, type Packet, writeSuperFrame } from '../frame/super-frames.js';
+import { noise, tcpPacket, writeSuperFrame } from '../frame/super-frames.js';
 
 const STATION_A = '02000000000a';
 const STATION_B = '02000000000b';
@@ -13,24 +13,8 @@ const STATION_B = '02000000000b';
  * @param forth as in `frame`.
  */
 export function superFrame(payload = 20_000, seed = 1, forth = true): Uint8Array {
-  const value: Packet = {
-    dstMac: hex(forth ? STATION_B : STATION_A),
-    srcMac: hex(forth ? STATION_A : STATION_B),
-    tags: [],
-    ip: { src: 0x0a000001, dst: 0x0a000002 },
-    trafficClass: 0,
-    ttl: 64,
-    identification: 1,
-    dontFragment: true,
-    ipOptions: new Uint8Array(0),
-    extensions: 0,
-    flowLabel: 0,
-    srcPort: 1000,
-    dstPort: 2000,
-    tcp: { sequence: 1, ack: 7, flags: ACK, window: 500, urgent: 0, options: new Uint8Array(0) },
-    payload: noise(payload, seed),
-  };
-  return writeSuperFrame(value, 1448);
+  const stations = { dstMac: hex(forth ? STATION_B : STATION_A), srcMac: hex(forth ? STATION_A : STATION_B) };
+  return writeSuperFrame(tcpPacket({ ...stations, payload: noise(payload, seed) }), 1448);
 }
 
 /** Sends a super-frame, given behind its offload header. */

@@ -10,7 +10,7 @@ import { resolveLocator } from '../../src/plug/resolve.js';
 import { parseVlan, VlanPlug } from '../../src/plug/vlan.js';
 import { SOCK_DGRAM, socketPair } from '../../src/sys/socket.js';
 import { octets } from '../frame/arbitraries.js';
-import { cutPacket, noise, writePacket, writeSuperFrame } from '../frame/super-frames.js';
+import { cutPacket, noise, tcpPacket, writePacket, writeSuperFrame } from '../frame/super-frames.js';
 import { cleanup } from '../support/cleanup.js';
 import { complianceSuite } from './compliance.js';
 import { DirectPlug } from './direct-plug.js';
@@ -154,23 +154,7 @@ test('views that a switch has tagged are read with their tags', () => {
 });
 
 test('super-frames go through whole, and what they stand for is tagged rightly', () => {
-  const packet = {
-    dstMac: Uint8Array.of(2, 0, 0, 0, 0, 2),
-    srcMac: Uint8Array.of(2, 0, 0, 0, 0, 1),
-    tags: [],
-    ip: { src: 0x0a000001, dst: 0x0a000002 },
-    trafficClass: 0,
-    ttl: 64,
-    identification: 1,
-    dontFragment: true,
-    ipOptions: new Uint8Array(0),
-    extensions: 0,
-    flowLabel: 0,
-    srcPort: 1000,
-    dstPort: 2000,
-    tcp: { sequence: 5, ack: 6, flags: 0x10, window: 100, urgent: 0, options: new Uint8Array(0) },
-    payload: noise(20_000, 3),
-  };
+  const packet = tcpPacket({ payload: noise(20_000, 3) });
   const segments = cutPacket(packet, 1448).map((one) => Buffer.from(writePacket(one)));
   const burst = new Burst();
   const superFrame = writeSuperFrame(packet, 1448);

@@ -9,7 +9,7 @@ import { openPlug, registerScheme } from '../../src/plug/registry.js';
 import { openInner, WrapperPlug } from '../../src/plug/wrapper.js';
 import { VdeError } from '../../src/sys/errors.js';
 import { SOCK_DGRAM, socketPair } from '../../src/sys/socket.js';
-import { segments, writeSuperFrame } from '../frame/super-frames.js';
+import { segments, tcpPacket, writeSuperFrame } from '../frame/super-frames.js';
 import { cleanup } from '../support/cleanup.js';
 import { tmpDir } from '../support/tmp.js';
 import { complianceSuite } from './compliance.js';
@@ -68,26 +68,7 @@ complianceSuite({
 
 /** A burst with a TCP super-frame of `size` bytes of payload between two plain frames, and what it stands for. */
 function mixed(size: number): { burst: Burst; cut: Buffer[] } {
-  const superFrame = writeSuperFrame(
-    {
-      dstMac: Uint8Array.of(2, 0, 0, 0, 0, 2),
-      srcMac: Uint8Array.of(2, 0, 0, 0, 0, 1),
-      tags: [],
-      ip: { src: 0x0a000001, dst: 0x0a000002 },
-      trafficClass: 0,
-      ttl: 64,
-      identification: 1,
-      dontFragment: true,
-      ipOptions: new Uint8Array(0),
-      extensions: 0,
-      flowLabel: 0,
-      srcPort: 1000,
-      dstPort: 2000,
-      tcp: { sequence: 5, ack: 6, flags: 0x10, window: 100, urgent: 0, options: new Uint8Array(0) },
-      payload: Buffer.alloc(size, 7),
-    },
-    1448,
-  );
+  const superFrame = writeSuperFrame(tcpPacket({ payload: Buffer.alloc(size, 7) }), 1448);
   const [before, after] = [frame(100, 1), frame(100, 2)];
   const burst = new Burst();
   for (const one of [before, superFrame.subarray(10), after]) burst.add(one);

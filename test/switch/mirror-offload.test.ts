@@ -13,29 +13,13 @@ import { SwitchService } from '../../src/switch/service.js';
 import { addTagged, addVlan } from '../../src/switch/vlan-management.js';
 import { loop } from '../../src/sys/loop.js';
 import { nobody } from '../console/tables.js';
-import { cutPacket, noise, type Packet, writePacket, writeSuperFrame } from '../frame/super-frames.js';
+import { cutPacket, noise, tcpPacket, writePacket, writeSuperFrame } from '../frame/super-frames.js';
 import { cleanup } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { tmpDir } from '../support/tmp.js';
 
 const SEGMENT = 1448;
-const value: Packet = {
-  dstMac: new Uint8Array(6).fill(0xff),
-  srcMac: Uint8Array.of(2, 0, 0, 0, 0, 2),
-  tags: [],
-  ip: { src: 0x0a000001, dst: 0x0a000002 },
-  trafficClass: 0,
-  ttl: 64,
-  identification: 7,
-  dontFragment: true,
-  ipOptions: new Uint8Array(0),
-  extensions: 0,
-  flowLabel: 0,
-  srcPort: 1,
-  dstPort: 2,
-  tcp: { sequence: 1, ack: 2, flags: 0x10, window: 100, urgent: 0, options: new Uint8Array(0) },
-  payload: noise(50_000, 1),
-};
+const value = tcpPacket({ dstMac: new Uint8Array(6).fill(0xff), payload: noise(50_000, 1) });
 const expected = cutPacket(value, SEGMENT).map((one) => Buffer.from(writePacket(one)));
 
 /** Keeps what it is sent, cut if it takes no super-frames. */

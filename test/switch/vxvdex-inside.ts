@@ -7,27 +7,17 @@ import { join } from 'node:path';
 import test from 'node:test';
 import fc from 'fast-check';
 import { openPlug } from '../../src/plug/registry.js';
-import {
-  decodeAnswer,
-  encodeMemberRequest,
-  MESSAGE_MAX,
-  type MemberRequest,
-  type Refusal,
-} from '../../src/plug/vxvdex-protocol.js';
-import { receiveWithDescriptors, sendWithDescriptors } from '../../src/sys/ancillary.js';
-import type { Descriptor } from '../../src/sys/descriptor.js';
-import { EPOLLIN, EPOLLRDHUP } from '../../src/sys/epoll.js';
-import { loop } from '../../src/sys/loop.js';
-import { Memory } from '../../src/sys/memory.js';
-import { AF_UNIX, connectUnix, SOCK_SEQPACKET, socket } from '../../src/sys/socket.js';
+import { decodeAnswer, encodeMemberRequest, MESSAGE_MAX, type Refusal } from '../../src/plug/vxvdex-protocol.js';
 import { Collector, frame, sendAll } from '../plug/frames.js';
-import { cleanup, type Owner } from '../support/cleanup.js';
+import { cleanup } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { eventually } from '../support/network.js';
 import { tmpDir } from '../support/tmp.js';
 import { policyOf, startBroker } from './brokered.js';
+import { lingering, RawMember, REQUEST } from './raw-member.js';
 
 const timeout = 60_000;
+
 /** Root's number, as whom all of this runs: its network is 239.0.0.0 and 0. */
 const OWN = 0;
 
@@ -228,43 +218,6 @@ test('members whose broker has gone are back when another takes its place', { ti
   assert.match(notices[0], /lost, it will be opened again \(.*the broker has closed the connection\)$/);
 });
 
-/** A client that says what it likes. */
-class RawMember {
-  readonly connection: Descriptor = socket(AF_UNIX, SOCK_SEQPACKET, 'raw member');
-
-  constructor(t: Owner, path: string) {
-    connectUnix(this.connection, path);
-    cleanup(t, () => this.connection.close());
-  }
-
-  send(bytes: Uint8Array, descriptors: readonly Descriptor[] = []): void {
-    sendWithDescriptors(this.connection, bytes, descriptors);
-  }
-
-  /** The next message; undefined for the end. Descriptors that come with it are closed. */
-  receive(): Promise<Buffer | undefined> {
-    const memory = new Memory(MESSAGE_MAX);
-    return new Promise((done) => {
-      const watch = loop().watch(this.connection.fd, EPOLLIN | EPOLLRDHUP, () => {
-        const { length, descriptors } = receiveWithDescriptors(this.connection, memory, 4);
-        if (length === -11) return undefined;
-        for (const one of descriptors) one.close();
-        watch.close();
-        done(length > 0 ? Buffer.from(memory.bytes.subarray(0, length)) : undefined);
-        return undefined;
-      });
-    });
-  }
-}
-
-const REQUEST: MemberRequest = {
-  network: { kind: 'own' },
-  maxFrame: 1514,
-  offloads: false,
-  adopt: false,
-  family: undefined,
-};
-
 test('any bytes get an answer or the end, and nothing else happens', { timeout }, async (t) => {
   leakCheck(t);
   const { broker, path, open } = startBroker(t, { handshakeMs: 30_000 });
@@ -315,6 +268,30 @@ test('descriptors that nobody asked for are closed; what is said later is not re
   await eventually('no descriptor is left', async () => {
     return execFileSync('ls', [`/proc/${process.pid}/fd`], { encoding: 'utf8' }).split('\n').length <= before;
   });
+});
+
+test('one who gives what takes long to close makes nobody wait', { timeout }, async (t) => {
+  leakCheck(t, undefined, { settle: 30_000 });
+  const { path, open } = startBroker(t);
+  const [a, b] = [await open(), await open()];
+  const arrived = new Collector(b);
+  const traps = [await lingering(t), await lingering(t), await lingering(t)];
+  const begin = performance.now();
+  const answers: string[] = [];
+  for (const { descriptor } of traps) {
+    const raw = new RawMember(t, path);
+    raw.send(encodeMemberRequest({ ...REQUEST, adopt: true }), [descriptor]);
+    // The broker's is the last.
+    descriptor.close();
+    const answer = decodeAnswer((await raw.receive()) as Buffer);
+    answers.push(answer && 'code' in answer ? answer.code : 'admitted');
+    await greet(a, arrived, answers.length);
+  }
+  // It does not go on for ever.
+  assert.deepEqual(answers, ['admitted', 'admitted', 'EDQUOT']);
+  await assert.rejects(open(), { code: 'EDQUOT', message: /descriptors of yours that cannot be closed/ });
+  assert.ok(performance.now() - begin < 30_000);
+  for (const { end } of traps) end();
 });
 
 test('those who connect and say nothing are few of a user, for a while, and in nobody’s way', {
