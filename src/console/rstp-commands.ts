@@ -3,8 +3,9 @@
 import { formatBridgeIdentifier } from '../frame/bpdu.js';
 import type { Port } from '../switch/port.js';
 import { existingPort } from '../switch/port-management.js';
-import { PATH_COST_MAX, type Rstp, validTimes } from '../switch/rstp.js';
+import { PATH_COST_MAX, type Rstp } from '../switch/rstp.js';
 import { defaultPortConfig, type RstpPort } from '../switch/rstp-port.js';
+import { validTimes } from '../switch/rstp-times.js';
 import type { Switch } from '../switch/switch.js';
 import { integerAndRest, integers, leadingInteger, padded } from './arguments.js';
 import { type ConsoleCommand, consoleError, type Lines, MENU } from './command-table.js';

@@ -6,7 +6,7 @@
  * messages is put together elsewhere (`tunnel-reassembly.ts`).
  */
 
-import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN, HEADROOM } from '../frame/burst.js';
+import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
 import { OffloadFlag } from '../frame/offload.js';
 import { ReceiveVector } from '../sys/batch.js';
 import { VIRTIO_NET_HDR } from '../sys/layout.js';
@@ -17,8 +17,6 @@ import { LAST, PIECES_MAX, PREFIX, PREFIX_AND_OFFLOAD } from './tunnel-format.js
 import { isHello, TAG_SIZE } from './tunnel-hello.js';
 import { Reassembly } from './tunnel-reassembly.js';
 
-/** Longest header before each frame. */
-export const HEADER_MAX = HEADROOM - PREFIX_AND_OFFLOAD;
 /** Messages asked for at a time while they are long: a burst's worth of bytes is to stay in the cache. */
 const LONG_MESSAGES = 4;
 const LONG = 16 << 10;
@@ -43,7 +41,7 @@ function vectorFor(burst: Burst, header: number, sources: boolean): ReceiveVecto
 }
 
 export interface TunnelReceiverOptions {
-  /** Bytes of header before each frame; at most `HEADER_MAX`. */
+  /** Bytes of header before each frame; at most `HEADROOM - PREFIX_AND_OFFLOAD`. */
   header: number;
   /** Begins what is no plain frame: see `tunnel-hello.ts`. */
   tag: Uint8Array;

@@ -3,6 +3,8 @@
  * management console, "debug"). Nobody pays for a category that nobody listens to: ask `wanted` before building a message.
  */
 
+import type { Endpoint } from './port.js';
+
 /** Called with each message of a category. */
 export type DebugListener = (category: DebugCategory, message: string) => void;
 
@@ -71,10 +73,41 @@ export class DebugCategories {
     this.endpointLeft,
   ];
 
+  /** A port was made. */
+  created(port: number): void {
+    if (this.portAdded.wanted) this.portAdded.say(twoDigits(port));
+  }
+
+  /** An endpoint has joined a port. */
+  joined(port: number, { id, description }: Endpoint): void {
+    if (this.endpointAdded.wanted) this.endpointAdded.say(portAndId(port, id));
+    if (this.description.wanted && description !== undefined) {
+      this.description.say(`${portAndId(port, id)} -> "${description}"`);
+    }
+  }
+
+  /** An endpoint has left a port. */
+  left(port: number, { id }: Endpoint): void {
+    if (this.endpointLeft.wanted) this.endpointLeft.say(portAndId(port, id));
+  }
+
+  /** The last endpoint of a port has left it. */
+  emptied(port: number): void {
+    if (this.portLeft.wanted) this.portLeft.say(twoDigits(port));
+  }
+
   /** Takes a category away that was added, with those who listen to it. */
   remove(category: DebugCategory): void {
     const at = this.list.indexOf(category);
     if (at >= 0) this.list.splice(at, 1);
     category.silence();
   }
+}
+
+function twoDigits(number: number): string {
+  return String(number).padStart(2, '0');
+}
+
+function portAndId(port: number, id: number): string {
+  return `Port ${twoDigits(port)} FD ${String(id).padStart(2)}`;
 }

@@ -38,41 +38,17 @@ import {
   sameTimes,
   type Times,
 } from './rstp-port.js';
+import { type BridgeTimes, timesOf } from './rstp-times.js';
 import { runTopologyChange } from './rstp-topology.js';
 import type { TreeHost } from './spanning-tree.js';
 import { DISCARDING, FORWARDING, LEARNING, type PortState, type Vlan } from './vlan.js';
 
 /** Rounds of all machines after which something is wrong with them: a settled network needs a handful. */
 const ROUNDS_MAX = 1000;
-/** Limits of 802.1D table 17-1 and of what the Linux bridge can be set to, in seconds. */
-const HELLO_MAX = 10;
-const MAX_AGE_MIN = 6;
-const MAX_AGE_MAX = 40;
-const FORWARD_DELAY_MIN = 2;
-const FORWARD_DELAY_MAX = 30;
-/** 17.14, table 17-2: bridge priorities go in steps. */
-export const PRIORITY_STEP = 4096;
 /** Greatest port path cost (802.1D table 17-3). */
 export const PATH_COST_MAX = 200_000_000;
 
 const ROLE_CODES = { Disabled: 0, Alternate: 1, Backup: 1, Root: 2, Designated: 3 } as const;
-
-/** What an administrator may say about the bridge's times, in seconds. */
-export type BridgeTimes = Omit<Times, 'messageAge'>;
-
-/** True if times fit their ranges and each other (802.1D 17.14). */
-export function validTimes({ helloTime, maxAge, forwardDelay }: BridgeTimes): boolean {
-  return (
-    helloTime >= 1 &&
-    helloTime <= HELLO_MAX &&
-    maxAge >= MAX_AGE_MIN &&
-    maxAge <= MAX_AGE_MAX &&
-    forwardDelay >= FORWARD_DELAY_MIN &&
-    forwardDelay <= FORWARD_DELAY_MAX &&
-    2 * (forwardDelay - 1) >= maxAge &&
-    maxAge >= 2 * (helloTime + 1)
-  );
-}
 
 /** See the head of this file. */
 export class Rstp implements RstpBridge {
@@ -269,12 +245,7 @@ export class Rstp implements RstpBridge {
     const { root, cost, bridge, port: sender } = message;
     state.message = message;
     state.msgPriority = { root, cost, bridge, port: sender };
-    state.msgTimes = {
-      messageAge: seconds(message.messageAge, 0, MAX_AGE_MAX),
-      maxAge: seconds(message.maxAge, MAX_AGE_MIN, MAX_AGE_MAX),
-      helloTime: seconds(message.helloTime, 1, HELLO_MAX),
-      forwardDelay: seconds(message.forwardDelay, FORWARD_DELAY_MIN, FORWARD_DELAY_MAX),
-    };
+    state.msgTimes = timesOf(message);
     this.#settle();
   }
 
@@ -409,9 +380,4 @@ export class Rstp implements RstpBridge {
 
 function stateOf({ learning, forwarding }: RstpPort): PortState {
   return forwarding ? FORWARDING : learning ? LEARNING : DISCARDING;
-}
-
-/** A time of a BPDU in whole seconds, within what a bridge may be set to. */
-function seconds(units: number, min: number, max: number): number {
-  return Math.min(Math.max(Math.floor(units / BPDU_SECOND), min), max);
 }
