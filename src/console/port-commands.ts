@@ -48,7 +48,6 @@ export function portCommands(target: Switch): ConsoleCommand[] {
       help: 'set port VLAN (untagged)',
       run(argument) {
         const [number, vlan] = integers(argument, 2);
-        checkPortNumber(target, number);
         setUntagged(target, number, vlan);
       },
     },

@@ -6,7 +6,6 @@
 import { EtherType } from '../frame/ethernet.js';
 import type { Tpid } from '../frame/vlan.js';
 import { NO_VLAN, type Port } from '../switch/port.js';
-import { checkPortNumber } from '../switch/port-management.js';
 import type { Switch } from '../switch/switch.js';
 import { setAccess, setHybrid, setTagProtocol, setTrunk, setTunnel } from '../switch/vlan-management.js';
 import { integerAndRest, integers, leadingInteger, padded } from './arguments.js';
@@ -28,7 +27,6 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
       help: 'make port N an access port: in one vlan, no tags',
       run(argument) {
         const [number, vlan] = integers(argument, 2);
-        checkPortNumber(target, number);
         setAccess(target, number, vlan);
       },
     },
@@ -42,7 +40,6 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
         if (list === '' || more !== undefined) throw consoleError('EINVAL');
         const allowed = parseVlanList(list);
         if (native !== undefined && !/^\d+$/.test(native)) throw consoleError('EINVAL');
-        checkPortNumber(target, number);
         setTrunk(target, number, allowed, native === undefined ? NO_VLAN : Number(native));
       },
     },
@@ -52,7 +49,6 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
       help: 'make port N a tunnel port: all frames are in one vlan, whatever their tags',
       run(argument) {
         const [number, vlan] = integers(argument, 2);
-        checkPortNumber(target, number);
         setTunnel(target, number, vlan);
       },
     },

@@ -13,9 +13,11 @@ import {
   command,
   FrameStream,
   frame,
+  knock,
   MAKES,
   type Make,
   openEnd,
+  PAIRS,
   startSwitch,
   waitForClients,
 } from '../support/network.js';
@@ -26,11 +28,6 @@ import { tmpDir } from '../support/tmp.js';
 
 const DEBIAN = ['/usr/bin/vde_plug', '/usr/bin/vde_switch'];
 const SIZES = [14, 15, 60, 1514, 9000, 9234];
-const PAIRS: readonly (readonly [Make, Make])[] = [
-  ['ours', 'ours'],
-  ['ours', 'debian'],
-  ['debian', 'ours'],
-];
 
 /** Starts an end with its standard streams as the other side; it takes the place whose file is `file`. */
 async function startEnd(t: Owner, make: Make, path: string, file: string): Promise<FrameStream> {
@@ -50,21 +47,9 @@ function isBound(path: string): boolean {
 
 let serial = 0;
 
-/** Sends until the other end has it: a frame is lost as long as one of the two has not noticed the other. */
-async function greet(from: FrameStream, to: FrameStream): Promise<void> {
-  const tag = `greeting ${serial++}`;
-  const timer = setInterval(() => from.send(frame({ tag })), 50);
-  try {
-    from.send(frame({ tag }));
-    await to.receive(tag);
-  } finally {
-    clearInterval(timer);
-  }
-}
-
 async function exchange(a: FrameStream, b: FrameStream): Promise<void> {
-  await greet(a, b);
-  await greet(b, a);
+  await knock(a, b);
+  await knock(b, a);
   const round = serial++;
   for (const [from, to, name] of [
     [a, b, 'there'],
@@ -109,8 +94,8 @@ for (const [first, second] of PAIRS) {
     const [ours, theirs] = [first === 'ours', second === 'ours'];
     let a = await startEnd(t, first, path, path);
     let b = await startEnd(t, second, path, `${path}+`);
-    await greet(b, a);
-    await greet(a, b);
+    await knock(b, a);
+    await knock(a, b);
     const kill = async (end: FrameStream) => {
       end.process.kill('SIGKILL');
       await end.process.exited;

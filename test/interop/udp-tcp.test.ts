@@ -1,29 +1,17 @@
 /** TCP through `udp://` between vdens of either make: on one machine, and on two hosts with an Ethernet between them. */
 
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { freePorts } from '../plug/udp-pair.js';
+import { udpLocators } from '../plug/udp-pair.js';
 import { root } from '../support/bin.js';
 import type { Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { type Namespace, namespace } from '../support/namespace.js';
-import { command, type Make } from '../support/network.js';
+import { command, type Make, PAIRS } from '../support/network.js';
 import { requirePeer } from '../support/peers.js';
 import type { Running } from '../support/proc.js';
 import { requireVdens, startVdens } from '../support/vdens.js';
-
-const PAIRS: readonly (readonly [Make, Make])[] = [
-  ['ours', 'ours'],
-  ['ours', 'debian'],
-  ['debian', 'ours'],
-];
-
-/** Locators of two ends that name each other. */
-function locators(t: TestContext): [string, string] {
-  const [a, b] = freePorts(t, 2);
-  return [`udp://127.0.0.1:${a}->127.0.0.1:${b}`, `udp://127.0.0.1:${b}->127.0.0.1:${a}`];
-}
 
 const TRANSFER = [
   process.execPath,
@@ -62,7 +50,7 @@ for (const [first, second] of PAIRS) {
   test(`udp: TCP from vdens (${second}) to vdens (${first}) on one machine`, async (t) => {
     if (!requireVdens(t) || !requirePeer(t, '/usr/bin/vdens', 'ping')) return;
     leakCheck(t);
-    const [left, right] = locators(t);
+    const [left, right] = udpLocators(t);
     const local: Start = (make, args) => startVdens(t, make, args, { cwd: root });
     await transfer(first, second, left, right, [local, local]);
   });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { freePorts } from '../plug/udp-pair.js';
+import { udpLocators } from '../plug/udp-pair.js';
 import { cleanup, type Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import {
@@ -11,9 +11,11 @@ import {
   eventually,
   FrameStream,
   frame,
+  knock,
   MAKES,
   type Make,
   openEnd,
+  PAIRS,
   startSwitch,
   waitForEndpoints,
 } from '../support/network.js';
@@ -22,17 +24,6 @@ import { type Running, run, start } from '../support/proc.js';
 
 const DEBIAN = ['/usr/bin/vde_plug', '/usr/bin/vde_switch'];
 const SIZES = [14, 15, 60, 1514, 9000, 9234];
-const PAIRS: readonly (readonly [Make, Make])[] = [
-  ['ours', 'ours'],
-  ['ours', 'debian'],
-  ['debian', 'ours'],
-];
-
-/** Locators of two ends that name each other. */
-function locators(t: TestContext): [string, string, number, number] {
-  const [a, b] = freePorts(t, 2);
-  return [`udp://127.0.0.1:${a}->127.0.0.1:${b}`, `udp://127.0.0.1:${b}->127.0.0.1:${a}`, a, b];
-}
 
 /** Whether somebody has a UDP port of this machine. */
 function isBound(port: number): boolean {
@@ -52,21 +43,9 @@ async function startEnd(t: Owner, make: Make, locator: string, port: number): Pr
 
 let serial = 0;
 
-/** Sends until the other end has it: the first frame after a refusal may be lost at a C end. */
-async function greet(from: FrameStream, to: FrameStream): Promise<void> {
-  const tag = `greeting ${serial++}/`;
-  const timer = setInterval(() => from.send(frame({ tag })), 50);
-  try {
-    from.send(frame({ tag }));
-    await to.receive(tag);
-  } finally {
-    clearInterval(timer);
-  }
-}
-
 async function exchange(a: FrameStream, b: FrameStream): Promise<void> {
-  await greet(a, b);
-  await greet(b, a);
+  await knock(a, b);
+  await knock(b, a);
   for (const [from, to] of [
     [a, b],
     [b, a],
@@ -86,7 +65,7 @@ for (const [first, second] of PAIRS) {
   test(`udp: ${first} and ${second} exchange frames; each leaves, is killed and comes back`, async (t) => {
     if (!requirePeer(t, ...DEBIAN)) return;
     leakCheck(t);
-    const [left, right, p, q] = locators(t);
+    const [left, right, p, q] = udpLocators(t);
     let a = await startEnd(t, first, left, p);
     let b = await startEnd(t, second, right, q);
     await exchange(a, b);
@@ -108,7 +87,7 @@ for (const [first, second] of PAIRS) {
 
 test('udp: an end whose peer is not there does not spin', async (t) => {
   leakCheck(t);
-  const [left, , p] = locators(t);
+  const [left, , p] = udpLocators(t);
   const end = await startEnd(t, 'ours', left, p);
   const ticks = () => {
     const fields = readFileSync(`/proc/${end.process.pid}/stat`, 'utf8').split(') ')[1].split(' ');
@@ -142,7 +121,7 @@ async function cabled(
   far: Make,
 ): Promise<{ cable: Running; peer: FrameStream; dir: string }> {
   const sw = await startSwitch(t, make);
-  const [left, right, p, q] = locators(t);
+  const [left, right, p, q] = udpLocators(t);
   const cable = start(t, command('ours', 'vde_plug'), [left, `vde://${sw.dir}`]);
   await eventually('the cable is there', async () => isBound(p));
   await waitForEndpoints(sw, 1);

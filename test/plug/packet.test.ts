@@ -1,13 +1,13 @@
 /** Interfaces of the host by packet sockets: packet:// and the live half of pcap://, each in a namespace of the test's. */
 
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { openPlug } from '../../src/plug/registry.js';
 import { root } from '../support/bin.js';
 import type { Owner } from '../support/cleanup.js';
 import { type Namespace, namespace } from '../support/namespace.js';
 import { requirePeer, requireUserNamespaces, type Skippable } from '../support/peers.js';
+import { passInside } from './inside.js';
 
 function ready(t: Skippable): boolean {
   return requirePeer(t, 'ip', 'nsenter', 'unshare') && requireUserNamespaces(t);
@@ -50,16 +50,7 @@ async function lines(inside: Namespace, script: string): Promise<string[]> {
 
 test('a packet socket is a plug', async (t) => {
   if (!ready(t)) return;
-  const inside = await namespace(t);
-  const args = ['--import', 'tsx', '--test-reporter', 'tap', join(root, 'test/plug/packet-compliance.ts')];
-  const { code, stdout, stderr } = await inside.exec(process.execPath, args, {
-    cwd: root,
-    env: { NODE_TEST_CONTEXT: undefined },
-    timeout: 90_000,
-  });
-  assert.equal(code, 0, `${stdout}\n${stderr}`);
-  const passed = stdout.match(/^ +ok \d+/gm) ?? [];
-  assert.ok(passed.length > 10, stdout);
+  await passInside(await namespace(t), 'packet-compliance.ts', 10);
 });
 
 test('packet:// shows what comes in, pcap:// also what others send, and what the host sends only if asked', async (t) => {

@@ -63,3 +63,9 @@ export class RawEnd {
     return all;
   }
 }
+
+/** Locators of two ends that name each other, and their ports. */
+export function udpLocators(t: Owner): [string, string, number, number] {
+  const [a, b] = freePorts(t, 2);
+  return [`udp://127.0.0.1:${a}->127.0.0.1:${b}`, `udp://127.0.0.1:${b}->127.0.0.1:${a}`, a, b];
+}

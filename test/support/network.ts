@@ -26,6 +26,13 @@ export type Make = 'ours' | 'debian';
 
 export const MAKES: readonly Make[] = ['ours', 'debian'];
 
+/** Makes of two ends, at least one of them ours. */
+export const PAIRS: readonly (readonly [Make, Make])[] = [
+  ['ours', 'ours'],
+  ['ours', 'debian'],
+  ['debian', 'ours'],
+];
+
 /** The path of a command of that make. */
 export function command(make: Make, name: string): string {
   return make === 'ours' ? bin(name) : debian(name);
@@ -184,6 +191,20 @@ export async function greet(a: Station, b: Station): Promise<void> {
   a.send(frame({ tag: 'hello there', source: 1 }));
   b.send(frame({ tag: 'hello back', source: 2 }));
   await Promise.all([b.receive('hello there'), a.receive('hello back')]);
+}
+
+let knocks = 0;
+
+/** Sends a frame again and again until the other side has it: before that, frames may be lost on the way. */
+export async function knock(from: Station, to: Station): Promise<void> {
+  const knocking = frame({ tag: `knock ${knocks++}/` });
+  const timer = setInterval(() => from.send(knocking), 50);
+  try {
+    from.send(knocking);
+    await to.receive(tagOf(knocking));
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** Frames as a byte stream: each with its length before it. */

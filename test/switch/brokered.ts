@@ -9,6 +9,7 @@ import { Policy, parsePolicy } from '../../src/switch/vxvdex-policy.js';
 import { loop } from '../../src/sys/loop.js';
 import { cleanup, type Owner } from '../support/cleanup.js';
 import { tmpDir } from '../support/tmp.js';
+import { LogLines } from './log-lines.js';
 
 export interface Brokered {
   broker: VxvdexBroker;
@@ -28,12 +29,7 @@ export interface BrokeredOptions extends Partial<BrokerOptions> {
 export function startBroker(t: Owner, { networks = '', ...options }: BrokeredOptions = {}): Brokered {
   loop();
   const path = options.path ?? join(tmpDir(t), 'sock');
-  const lines: string[] = [];
-  const listeners = new Set<() => void>();
-  const log = (line: string): void => {
-    lines.push(line);
-    for (const listener of [...listeners]) listener();
-  };
+  const { lines, log, said } = new LogLines();
   const policy = policyOf(networks);
   const broker = new VxvdexBroker({ policy, family: 4, ttl: 1, log, ...options, path });
   cleanup(t, () => broker.close());
@@ -42,17 +38,6 @@ export function startBroker(t: Owner, { networks = '', ...options }: BrokeredOpt
     cleanup(t, () => plug.close());
     return plug;
   };
-  const said = (pattern: RegExp) =>
-    new Promise<string>((done) => {
-      const look = () => {
-        const line = lines.find((one) => pattern.test(one));
-        if (line === undefined) return;
-        listeners.delete(look);
-        done(line);
-      };
-      listeners.add(look);
-      look();
-    });
   return { broker, path, lines, open, said };
 }
 

@@ -9,6 +9,7 @@ import { loop } from '../../src/sys/loop.js';
 import { cleanup, type Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { tmpDir } from '../support/tmp.js';
+import { LogLines } from './log-lines.js';
 
 export interface Served {
   dir: string;
@@ -36,33 +37,13 @@ export function serve(t: Owner, options: ServeOptions = {}): Served {
   const directory = ControlDirectory.open(dir, options.everybody ? { mode: 0o666, directoryMode: 0o777 } : undefined);
   if (options.everybody) chmodSync(join(dir, '..'), 0o755);
   const sw = new Switch({ ports: options.ports, now: () => 0, random: Math.random });
-  const lines: string[] = [];
-  const listeners = new Set<() => void>();
-  const server = new ControlServer(
-    sw,
-    directory,
-    (line) => {
-      lines.push(line);
-      for (const listener of [...listeners]) listener();
-    },
-    options,
-  );
+  const { lines, log, said } = new LogLines();
+  const server = new ControlServer(sw, directory, log, options);
   cleanup(t, () => {
     server.close();
     sw.close();
     directory.close();
   });
-  const said = (pattern: RegExp) =>
-    new Promise<string>((done) => {
-      const look = () => {
-        const line = lines.find((one) => pattern.test(one));
-        if (line === undefined) return;
-        listeners.delete(look);
-        done(line);
-      };
-      listeners.add(look);
-      look();
-    });
   const clients = async (count: number) => {
     while (server.clientCount !== count) await new Promise((done) => setImmediate(done));
   };

@@ -1,8 +1,18 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { callError, ERRNO_NAMES, errnoNumber, errnoText, fromNodeError, VdeError } from '../../src/sys/errors.js';
+import {
+  callError,
+  ERRNO_NAMES,
+  errnoNumber,
+  errnoText,
+  execError,
+  fromNodeError,
+  VdeError,
+} from '../../src/sys/errors.js';
 
 test('a message is subject, cause and remedy', () => {
   const bare = new VdeError({ code: 'ENOENT', subject: 'vde:///tmp/sw', cause: 'no switch' });
@@ -73,4 +83,27 @@ test("Node's errors become ours, and ours stay", () => {
   const other = fromNodeError(new TypeError('bad thing'), 'labs.yaml');
   assert.deepEqual([other.code, other.message], ['EFAIL', 'labs.yaml: bad thing']);
   assert.ok(other.cause instanceof TypeError);
+});
+
+test('a program that cannot be started is said as execvp says it, at once or by an event', async () => {
+  const start = async (file: string): Promise<unknown> => {
+    try {
+      const [error] = await once(spawn(file), 'error');
+      return error;
+    } catch (error) {
+      return error;
+    }
+  };
+  for (const [file, code] of [
+    ['', 'ENOENT'],
+    ['/nonexistent', 'ENOENT'],
+    ['/', 'EACCES'],
+    [`${process.execPath}/below`, 'ENOTDIR'],
+    ['q'.repeat(300), 'ENAMETOOLONG'],
+    ['/a\0b', 'ERR_INVALID_ARG_VALUE'],
+  ]) {
+    const error = execError(await start(file), file, 'try another', 'it');
+    assert.equal(error.code, code, file);
+    assert.match(error.message, /^it: [^\n]+ \(try another\)$/);
+  }
 });
