@@ -47,7 +47,7 @@ export interface Machine {
 
 /** States that a machine may have, and steps that it may take. */
 const STATES_MAX = 10_000;
-const STEPS_MAX = 10_000_000;
+const STEPS_MAX = 1_000_000;
 const DEFAULT_TIMEOUT = 1000;
 /** Characters of the line buffer. */
 const BUFFER_MAX = 1 << 20;
