@@ -11,6 +11,7 @@ import { onSignals, runCommand } from './command.js';
 import { HELP, VERSION } from './common-options.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
 import { answerHelp, type CommandPage } from './page.js';
+import { print } from './print.js';
 import { type MachineChannel, parseMachine, runMachine } from './unixcmd-machine.js';
 
 const EXIT_FAILURE = 255;
@@ -82,7 +83,7 @@ async function unixcmd(name: string, args: string[]): Promise<number> {
       line.has('verbose') ? trace : undefined,
     );
     // C's program has a NUL after each line, which users of vdecmd complain about.
-    writeAll(output.map((one) => (vdecmd ? one : `${one}\0`)).join(''));
+    print(output.map((one) => (vdecmd ? one : `${one}\0`)).join(''), 'latin1');
     return status;
   } finally {
     await channel.flush();
@@ -99,11 +100,6 @@ function readMachine(file: string | undefined, standard: string, vdecmd: boolean
     if (missing && vdecmd && file === undefined) return parseMachine(VDECMD, 'vdecmd');
     throw fromNodeError(error, path, 'name the file of a state machine with -f');
   }
-}
-
-function writeAll(text: string): void {
-  const bytes = Buffer.from(text, 'latin1');
-  for (let sent = 0; sent < bytes.length; ) sent += writeSync(1, bytes, sent);
 }
 
 /** A stream socket, character by character. */

@@ -1,10 +1,10 @@
 /** `vde ctl DIR|SOCKET [COMMAND...]`: one console command for scripts, or a terminal. */
 
-import { writeSync } from 'node:fs';
 import { openConsole } from '../console/client.js';
 import { parseReply } from '../console/parse-reply.js';
 import { complain } from './command.js';
 import { consolePath, printable } from './console-path.js';
+import { print } from './print.js';
 import { runTerminal } from './vdeterm.js';
 
 export interface CtlOptions {
@@ -34,9 +34,4 @@ export async function ctl(name: string, words: readonly string[], { json = false
   } finally {
     console.close();
   }
-}
-
-function print(text: string): void {
-  const bytes = Buffer.from(text);
-  for (let sent = 0; sent < bytes.length; ) sent += writeSync(1, bytes, sent);
 }

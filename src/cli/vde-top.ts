@@ -10,6 +10,7 @@ import { parseDrops, parsePorts } from '../console/parse-ports.js';
 import { VdeError } from '../sys/errors.js';
 import { onSignals } from './command.js';
 import { consolePath, printable } from './console-path.js';
+import { print } from './print.js';
 import { drawTable, type PortRates, RateMeter, samples } from './vde-top-view.js';
 
 export interface TopOptions {
@@ -89,8 +90,7 @@ async function report(watch: SwitchWatch, { once, json, interval }: TopOptions):
       : drawTable(ports, title, PIPE_WIDTH, Number.POSITIVE_INFINITY)
           .map((line) => `${line.trimEnd()}\n`)
           .join('');
-    const bytes = Buffer.from(text);
-    for (let sent = 0; sent < bytes.length; ) sent += writeSync(1, bytes, sent);
+    print(text);
   } while (!once);
   return 0;
 }

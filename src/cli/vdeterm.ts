@@ -15,6 +15,7 @@ import { HELP, VERSION } from './common-options.js';
 import { printable } from './console-path.js';
 import { type OptionSpec, parseOptions, usageError } from './getopt.js';
 import { answerHelp, type CommandPage } from './page.js';
+import { print } from './print.js';
 import { Completer } from './vdeterm-complete.js';
 
 const EXIT_FAILURE = 255;
@@ -188,22 +189,16 @@ class Terminal {
 
   #prompt(): void {
     if (this.#interactive) this.#lines.prompt();
-    else writeAll(this.#lines.getPrompt());
+    else print(this.#lines.getPrompt());
   }
 
   /** Writes lines above the one that is being typed. */
   #show(lines: string[]): void {
     if (!this.#interactive) {
-      writeAll(`${lines.join('\n')}\n`);
+      print(`${lines.join('\n')}\n`);
       return;
     }
     process.stdout.write(`\r\x1b[J${lines.join('\r\n')}\r\n`);
     if (!this.#busy) this.#lines.prompt(true);
   }
-}
-
-/** Output that nobody reads any more ends the command by EPIPE, as anywhere. */
-function writeAll(text: string): void {
-  const bytes = Buffer.from(text);
-  for (let sent = 0; sent < bytes.length; ) sent += writeSync(1, bytes, sent);
 }

@@ -10,16 +10,16 @@ import { resolve } from 'node:path';
 import type { Log } from '../switch/control.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
-import { errnoNumber, errnoText, fromNodeError, VdeError } from '../sys/errors.js';
+import { errnoNumber, errnoText, fromNodeError } from '../sys/errors.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import {
   AF_UNIX,
   bindUnix,
   checkUnixPath,
+  clearUnixPath,
   listen,
   peerCredentials,
-  probeUnix,
   SOCK_STREAM,
   socket,
   tryAccept,
@@ -82,7 +82,11 @@ export class ManagementServer {
     this.path = resolve(path);
     this.mode = options.mode ?? DEFAULT_MODE;
     checkUnixPath(this.path);
-    clearWay(this.path);
+    clearUnixPath(this.path, SOCK_STREAM, {
+      cause: 'somebody listens at that management socket',
+      alive: 'stop that program, or give this switch another -M',
+      foreign: 'remove it, or give this switch another -M',
+    });
     this.#listener = socket(AF_UNIX, SOCK_STREAM, this.path);
     try {
       bindUnix(this.#listener, this.path);
@@ -247,27 +251,6 @@ class Connection implements Transport {
   #updateEvents(): void {
     const reads = this.#reading && !this.#ended && !this.#finishing;
     this.#watch.events = (reads ? EPOLLIN : 0) | (this.#output.size > 0 ? EPOLLOUT : 0);
-  }
-}
-
-function clearWay(path: string): void {
-  const state = probeUnix(path, SOCK_STREAM);
-  if (state === 'stale') unlinkQuietly(path);
-  if (state === 'alive') {
-    throw new VdeError({
-      code: 'EADDRINUSE',
-      subject: path,
-      cause: 'somebody listens at that management socket',
-      remedy: 'stop that program, or give this switch another -M',
-    });
-  }
-  if (state === 'foreign') {
-    throw new VdeError({
-      code: 'EEXIST',
-      subject: path,
-      cause: 'a file that is no socket',
-      remedy: 'remove it, or give this switch another -M',
-    });
   }
 }
 

@@ -14,7 +14,7 @@
  */
 
 import { type Cipher, createCipheriv, createDecipheriv, type Decipher } from 'node:crypto';
-import { type Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
+import { BURST_SIZE, type Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
 import {
   type CipherSources,
   type FrameCipher,
@@ -31,7 +31,6 @@ const SEALED_MIN = FRAME_MIN + BLOCK;
 const TAG = [0x61, 0x67, 0x6e, 0x6f];
 /** Bytes decrypted in one call: a burst of frames of 1500 bytes, and never less than one frame. */
 const CHUNK = 128 << 10;
-const BURST_MAX = 64;
 /** Blocks of payload in a frame that counts as short. */
 const SHORT_BLOCKS = 8;
 
@@ -59,17 +58,17 @@ export class CbcCipher implements FrameCipher {
   readonly #cipher: Cipher;
   readonly #decipher: Decipher;
   /** The headers of a burst as they are before encryption, and those of one that arrives. */
-  readonly #headers = new Uint8Array(BURST_MAX * BLOCK);
+  readonly #headers = new Uint8Array(BURST_SIZE * BLOCK);
   readonly #headerView = new DataView(this.#headers.buffer);
   /** The last block that the ciphers have seen. */
   readonly #sealChain = new Uint8Array(BLOCK);
   readonly #openChain = new Uint8Array(BLOCK);
   /** What arrived encrypted, frame after frame, and the slots that it came from. */
   readonly #chunk = new Uint8Array(CHUNK);
-  readonly #slots = new Uint8Array(BURST_MAX);
+  readonly #slots = new Uint8Array(BURST_SIZE);
   /** One block of each short frame: what goes in, and what came out last; as words too. */
-  readonly #lanesIn = new Uint8Array(BURST_MAX * BLOCK);
-  readonly #lanesOut = new Uint8Array(BURST_MAX * BLOCK);
+  readonly #lanesIn = new Uint8Array(BURST_SIZE * BLOCK);
+  readonly #lanesOut = new Uint8Array(BURST_SIZE * BLOCK);
   readonly #wordsIn = new Uint16Array(this.#lanesIn.buffer);
   readonly #wordsOut = new Uint16Array(this.#lanesOut.buffer);
   readonly #headerWords = new Uint16Array(this.#headers.buffer);

@@ -37,6 +37,9 @@ const BUFFER_MAX = 1 << 29;
 
 export type Family = typeof AF_INET | typeof AF_INET6;
 
+/** Seconds after which a silent station is forgotten; a parameter of 0 means this as well (reference: plugins, section 7). */
+export const DEFAULT_EXPIRE = 128;
+
 /** Parameters that both schemes have; each puts them into the order of its table. */
 export const groupParams = {
   ttl: {
@@ -60,8 +63,8 @@ export const groupParams = {
     name: 'expiretime',
     type: 'number',
     max: 0x7fff_ffff,
-    default: 128,
-    doc: 'seconds after which a silent station is forgotten; 0: 128',
+    default: DEFAULT_EXPIRE,
+    doc: `seconds after which a silent station is forgotten; 0: ${DEFAULT_EXPIRE}`,
   },
   if: { name: 'if', type: 'string', arg: 'INTERFACE', doc: 'interface of the group; otherwise the routes choose' },
 } as const satisfies Record<string, ParamSpec>;

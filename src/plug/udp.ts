@@ -10,7 +10,15 @@
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { VdeError } from '../sys/errors.js';
-import { addressFamily, bindInet, connectInet, type InetAddress, servicePort, udpSocket } from '../sys/inet.js';
+import {
+  addressFamily,
+  anyAddress,
+  bindInet,
+  connectInet,
+  type InetAddress,
+  servicePort,
+  udpSocket,
+} from '../sys/inet.js';
 import { AF_INET } from '../sys/socket.js';
 import type { ResolvedLocator } from './resolve.js';
 import type { Scheme } from './scheme.js';
@@ -99,9 +107,9 @@ async function resolveSides(body: string, subject: string): Promise<{ own: InetA
     throw new VdeError({ code: 'EINVAL', subject, cause: "the peer's address is missing", remedy });
   }
   const peer = { address: await findAddress(sides.peer.host, 0, subject), port: ports.peer };
-  const v4 = addressFamily(peer.address) === AF_INET;
-  const any = v4 ? '0.0.0.0' : '::';
-  const address = sides.own.host === '' ? any : await findAddress(sides.own.host, v4 ? 4 : 6, subject);
+  const family = addressFamily(peer.address);
+  const { host } = sides.own;
+  const address = host === '' ? anyAddress(family) : await findAddress(host, family === AF_INET ? 4 : 6, subject);
   return { own: { address, port: ports.own }, peer };
 }
 

@@ -6,12 +6,12 @@
  * refused by name.
  */
 
-import { bindInet, setMulticastLoop, udpSocket } from '../sys/inet.js';
-import { AF_INET } from '../sys/socket.js';
+import { anyAddress, bindInet, setMulticastLoop, udpSocket } from '../sys/inet.js';
 import { LocalAddresses } from './local-addresses.js';
 import { parseSlash } from './locator.js';
 import {
   bindRemedies,
+  DEFAULT_EXPIRE,
   findGroup,
   type Group,
   groupParams,
@@ -29,7 +29,6 @@ import { VNI_MAX } from './vxlan-header.js';
 
 /** IANA's port for VXLAN. */
 const VXLAN_PORT = 4789;
-const DEFAULT_EXPIRE = 128;
 
 const { ttl, rcvbuf, v6, v4, hashsize, expiretime } = groupParams;
 
@@ -60,8 +59,7 @@ function vxlanSockets(
   const socket = udpSocket(family, locator, { v6Only: true });
   try {
     const inUse = `the kernel or a program has a VXLAN end point at UDP port ${port}, which has room for one: port=N`;
-    const any = family === AF_INET ? '0.0.0.0' : '::';
-    inLocator(locator, () => bindInet(socket, { address: any, port }), bindRemedies(inUse));
+    inLocator(locator, () => bindInet(socket, { address: anyAddress(family), port }), bindRemedies(inUse));
     join(socket, group, locator);
     setMulticastLoop(socket, false);
     setUpSender(socket, group, values.ttl, locator);

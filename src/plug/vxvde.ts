@@ -10,6 +10,7 @@
 import type { Descriptor } from '../sys/descriptor.js';
 import {
   addressFamily,
+  anyAddress,
   bindInet,
   type InetAddress,
   localAddress,
@@ -18,11 +19,11 @@ import {
   writeInetAddress,
 } from '../sys/inet.js';
 import { Memory } from '../sys/memory.js';
-import { AF_INET } from '../sys/socket.js';
 import { LocalAddresses } from './local-addresses.js';
 import { parseSlash } from './locator.js';
 import {
   bindRemedies,
+  DEFAULT_EXPIRE,
   findAddress,
   findGroup,
   type Group,
@@ -44,7 +45,6 @@ import { VNI_MAX } from './vxlan-header.js';
 /** UDP port of the group (reference: plugins, section 7). */
 const VXVDE_PORT = 14_789;
 const DEFAULT_VNI = 1;
-const DEFAULT_EXPIRE = 128;
 
 const { ttl, rcvbuf, v6, v4, hashsize, expiretime } = groupParams;
 
@@ -117,7 +117,7 @@ function networkNumber(value: string | number | undefined, locator: string): num
  * @throws VdeError naming the locator: no route to the group, an address that is not this machine's, ...
  */
 export function vxvdeSockets(member: VxvdeMembership, locator: string, options: OpenOptions = {}): VtepSockets {
-  const { group, bind = group.family === AF_INET ? '0.0.0.0' : '::' } = member;
+  const { group, bind = anyAddress(group.family) } = member;
   const opened: Descriptor[] = [];
   const open = (reuseAddress: boolean): Descriptor => {
     const socket = udpSocket(group.family, locator, { reuseAddress, v6Only: true });

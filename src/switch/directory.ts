@@ -27,6 +27,7 @@ import {
   AF_UNIX,
   bindUnix,
   checkUnixPath,
+  clearUnixPath,
   listen,
   probeUnix,
   SOCK_DGRAM,
@@ -89,7 +90,10 @@ export class ControlDirectory {
     let listener: Descriptor | undefined;
     try {
       const ctl = join(path, 'ctl');
-      clearWay(ctl, path);
+      clearUnixPath(ctl, SOCK_STREAM, {
+        alive: `a switch is running in ${path}: stop it, or give this one another directory`,
+        foreign: 'remove it, or choose another directory',
+      });
       protect(path, directoryMode, options.group);
       removeDead(path);
       listener = socket(AF_UNIX, SOCK_STREAM, ctl);
@@ -189,28 +193,6 @@ function makeDirectory(path: string): boolean {
     cause: 'there is a file of that name',
     remedy: 'choose another directory',
   });
-}
-
-/** Removes a dead switch's `ctl`. */
-function clearWay(ctl: string, path: string): void {
-  const state = probeUnix(ctl, SOCK_STREAM);
-  if (state === 'alive') {
-    throw new VdeError({
-      code: 'EADDRINUSE',
-      subject: ctl,
-      cause: 'Address already in use',
-      remedy: `a switch is running in ${path}: stop it, or give this one another directory`,
-    });
-  }
-  if (state === 'foreign') {
-    throw new VdeError({
-      code: 'EEXIST',
-      subject: ctl,
-      cause: 'a file that is no socket',
-      remedy: 'remove it, or choose another directory',
-    });
-  }
-  if (state === 'stale') unlinkQuietly(ctl);
 }
 
 /** Removes data sockets that nobody has open, of a switch or of clients that were killed. */

@@ -6,13 +6,13 @@
 import { chmodSync, lstatSync, mkdirSync, rmdirSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { Descriptor } from '../sys/descriptor.js';
-import { fromNodeError, VdeError } from '../sys/errors.js';
+import { fromNodeError } from '../sys/errors.js';
 import {
   AF_UNIX,
   bindUnix,
   checkUnixPath,
+  clearUnixPath,
   listen,
-  probeUnix,
   SOCK_SEQPACKET,
   socket,
   unlinkQuietly,
@@ -35,7 +35,10 @@ export class PublicSocket {
     checkUnixPath(this.path);
     this.#madeDirectory = makeDirectory(dirname(this.path));
     try {
-      clearWay(this.path);
+      clearUnixPath(this.path, SOCK_SEQPACKET, {
+        alive: 'a vde_vxvdexd is running: stop it, or give this one another --sock',
+        foreign: 'remove it, or choose another --sock',
+      });
       this.listener = socket(AF_UNIX, SOCK_SEQPACKET, this.path);
     } catch (error) {
       this.#removeDirectory();
@@ -67,20 +70,6 @@ export class PublicSocket {
     } catch {
       // Not empty: what is in it is somebody else's.
     }
-  }
-}
-
-/** Removes a dead broker's socket. */
-function clearWay(path: string): void {
-  const state = probeUnix(path, SOCK_SEQPACKET);
-  if (state === 'stale') unlinkQuietly(path);
-  if (state === 'alive') {
-    const remedy = 'a vde_vxvdexd is running: stop it, or give this one another --sock';
-    throw new VdeError({ code: 'EADDRINUSE', subject: path, cause: 'Address already in use', remedy });
-  }
-  if (state === 'foreign') {
-    const remedy = 'remove it, or choose another --sock';
-    throw new VdeError({ code: 'EEXIST', subject: path, cause: 'a file that is no socket', remedy });
   }
 }
 

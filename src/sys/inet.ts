@@ -107,6 +107,11 @@ export function addressFamily(address: string): typeof AF_INET | typeof AF_INET6
   return version === 4 ? AF_INET : AF_INET6;
 }
 
+/** The address that stands for all of this machine's. */
+export function anyAddress(family: typeof AF_INET | typeof AF_INET6): string {
+  return family === AF_INET ? '0.0.0.0' : '::';
+}
+
 /**
  * Writes a socket address at `memory[offset]`, which has room for `SOCKADDR_ROOM` bytes.
  * @returns its length: that of the address's family.

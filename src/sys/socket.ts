@@ -280,3 +280,29 @@ export function unlinkQuietly(path: string): void {
     // Already gone, or not ours to remove: nothing that the caller could do about it.
   }
 }
+
+/** What to say of a path that cannot be listened at. */
+export interface PathRefusal {
+  /** Why, if somebody answers there; `Address already in use` if not given. */
+  cause?: string;
+  /** What to do if somebody answers there. */
+  alive: string;
+  /** What to do about a file that is no socket. */
+  foreign: string;
+}
+
+/**
+ * Makes room to listen at an AF_UNIX path: the socket of a program that has died is removed.
+ * @throws VdeError `EADDRINUSE` if somebody answers there, `EEXIST` if there is a file that is no socket.
+ */
+export function clearUnixPath(path: string, type: number, refusal: PathRefusal): void {
+  const state = probeUnix(path, type);
+  if (state === 'stale') unlinkQuietly(path);
+  if (state === 'alive') {
+    const { cause = 'Address already in use', alive: remedy } = refusal;
+    throw new VdeError({ code: 'EADDRINUSE', subject: path, cause, remedy });
+  }
+  if (state === 'foreign') {
+    throw new VdeError({ code: 'EEXIST', subject: path, cause: 'a file that is no socket', remedy: refusal.foreign });
+  }
+}
