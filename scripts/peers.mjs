@@ -12,7 +12,7 @@ const PACKAGES = [
   ...['vde2', 'vde-switch', 'vde-wirefilter', 'vde2-cryptcab', 'vdens', 'vdeplug'],
   ...['libvdeplug-agno', 'libvdeplug-pcap', 'libvdeplug-slirp', 'libvdeplug-vdesl', 'libvdeplug-vlan'],
   'libvdeplug-dev',
-  ...['qemu-system-x86', 'busybox-static', 'iperf3', 'tshark', 'socat'],
+  ...['qemu-system-x86', 'busybox-static', 'iperf3', 'tshark', 'tcpdump', 'socat'],
   ...['iproute2', 'iputils-ping', 'util-linux', 'ethtool'],
   ...['nftables', 'iptables', 'dnsmasq-base', 'curl'],
 ];
