@@ -11,6 +11,6 @@ const own = join(root, 'man');
 const directory = process.argv[2] ?? own;
 if (directory === own) rmSync(own, { recursive: true, force: true });
 mkdirSync(directory, { recursive: true });
-for (const [name, source] of manPages(umbrella(() => {}))) writeFileSync(join(directory, `${name}.1`), source);
+for (const [name, source] of await manPages(umbrella(() => {}))) writeFileSync(join(directory, `${name}.1`), source);
 // The loop of the data path would keep the process.
 process.exit(0);

@@ -5,7 +5,7 @@ import { writeSync } from 'node:fs';
 import type { Command } from 'commander';
 import { registerCryptoSchemes } from '../crypto/schemes.js';
 import { describeParams } from '../plug/params.js';
-import { listSchemes } from '../plug/registry.js';
+import { listSchemes, schemeNames } from '../plug/registry.js';
 import { registerSwitchSchemes } from '../switch/schemes.js';
 import { nearestName } from '../sys/nearest.js';
 import { completionScript, type Shell } from './completion.js';
@@ -16,19 +16,19 @@ import { allPages } from './pages.js';
 import { version } from './version.js';
 
 /** The manual page of each command, by its name. */
-export function manPages(umbrella: Command): Map<string, string> {
+export async function manPages(umbrella: Command): Promise<Map<string, string>> {
   const pages = allPages(umbrella);
   const names = pages.map(({ name }) => name);
-  const locators = [locatorSection()];
+  const locators = [await locatorSection()];
   return new Map(
     pages.map((page) => [page.name, manPage(page, version, names, page.operands === 'locator' ? locators : [])]),
   );
 }
 
-function locatorSection(): ManSection {
+async function locatorSection(): Promise<ManSection> {
   registerSwitchSchemes();
   registerCryptoSchemes();
-  const entries = listSchemes().map(({ name, syntax, doc, params }) => ({
+  const entries = (await listSchemes()).map(({ name, syntax, doc, params }) => ({
     head: `${name}://${syntax}`,
     lines: [doc, ...describeParams(params)],
   }));
@@ -39,7 +39,7 @@ function locatorSection(): ManSection {
  * Shows the manual page of a command: on a terminal by man(1), otherwise its source. Without a name, says what there is.
  * @throws VdeError `EUSAGE` for a command that there is not.
  */
-export function man(umbrella: Command, name: string | undefined): number {
+export async function man(umbrella: Command, name: string | undefined): Promise<number> {
   const pages = allPages(umbrella);
   if (name === undefined) {
     const width = Math.max(...pages.map((page) => page.name.length)) + 2;
@@ -54,7 +54,7 @@ export function man(umbrella: Command, name: string | undefined): number {
     );
     throw usageError(`man ${name}`, 'no such command', guess && `did you mean ${guess}?`);
   }
-  const source = manPages(umbrella).get(name) as string;
+  const source = (await manPages(umbrella)).get(name) as string;
   if (process.stdout.isTTY !== true) {
     print(source);
     return 0;
@@ -70,8 +70,7 @@ export function man(umbrella: Command, name: string | undefined): number {
 export function completion(umbrella: Command, shell: Shell): number {
   registerSwitchSchemes();
   registerCryptoSchemes();
-  const schemes = listSchemes().map(({ name }) => name);
-  print(completionScript(shell, allPages(umbrella), schemes));
+  print(completionScript(shell, allPages(umbrella), schemeNames()));
   return 0;
 }
 

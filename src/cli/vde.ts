@@ -71,7 +71,7 @@ export function umbrella(done: (status: number) => void): Command {
     .command('man [command]')
     .description('the manual page of a command: on a terminal by man(1), else its source')
     .action(async (name: string | undefined) => {
-      done((await import('./vde-man.js')).man(program, name));
+      done(await (await import('./vde-man.js')).man(program, name));
     });
   program
     .command('completion')

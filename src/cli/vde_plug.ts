@@ -199,8 +199,8 @@ function realAddress(): string {
   return process.env.SSH_CLIENT?.split(' ')[0] || 'UNKNOWN_IP_ADDRESS';
 }
 
-function schemeHelp(): string {
-  const schemes = listSchemes()
+async function schemeHelp(): Promise<string> {
+  const schemes = (await listSchemes())
     .map(({ name, syntax, doc, params }) =>
       [`${name}://${syntax}`, `    ${doc}`, ...describeParams(params).map((row) => `    ${row}`), ''].join('\n'),
     )
@@ -219,7 +219,7 @@ async function vdePlug(args: string[]): Promise<number> {
   const answered = answerHelp(line, page, { to: 2, status: EXIT_USAGE });
   if (answered !== undefined) return answered;
   if (line.has('help-vnl')) {
-    writeSync(1, line.has('json') ? `${JSON.stringify(listSchemes(), null, 2)}\n` : schemeHelp());
+    writeSync(1, line.has('json') ? `${JSON.stringify(await listSchemes(), null, 2)}\n` : await schemeHelp());
     return 0;
   }
   if (line.has('json')) throw usageError('--json', 'there is nothing to list', 'use it with --help-vnl');

@@ -81,7 +81,7 @@ export function openFor(end: Plug, { locator, options }: EndSpec): Promise<Plug>
  * @throws VdeError of the end that cannot be opened; the other is closed then.
  */
 export async function openEnds(a: EndSpec, b: EndSpec, observed = false): Promise<[Plug, Plug]> {
-  const secondFirst = !observed && isAdoptable(b.locator) && !isAdoptable(a.locator);
+  const secondFirst = !observed && (await isAdoptable(b.locator)) && !(await isAdoptable(a.locator));
   const [early, late] = secondFirst ? [b, a] : [a, b];
   const first = await openPlug(early.locator, early.options);
   try {

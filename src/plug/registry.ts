@@ -1,31 +1,43 @@
-/** The schemes that are known, and `open`, which turns any locator into a plug. */
+/**
+ * The schemes that are known, and `openPlug`, which turns any locator into a plug. What opens a scheme is loaded when its
+ * name is first used: a command that needs one of twenty starts without the others.
+ */
 
 import { VdeError } from '../sys/errors.js';
 import { nearestName } from '../sys/nearest.js';
-import { captureScheme } from './capture.js';
-import { cmdScheme } from './cmd.js';
 import { discoverScheme } from './discovery.js';
 import { shownLocator } from './locator.js';
-import { macvtapScheme } from './macvtap.js';
-import { nullScheme } from './null.js';
-import { packetScheme } from './packet.js';
-import { pcapScheme } from './pcap.js';
 import type { Plug } from './plug.js';
-import { ptpScheme } from './ptp.js';
 import { resolveLocator } from './resolve.js';
-import { restartScheme } from './restart.js';
 import type { OpenOptions, Scheme } from './scheme.js';
-import { seqpacketScheme } from './seqpacket.js';
-import { tapScheme } from './tap.js';
-import { udpScheme } from './udp.js';
-import { vdeScheme } from './vde.js';
-import { vdeslScheme } from './vdesl.js';
-import { vlanScheme } from './vlan.js';
-import { vxlanScheme } from './vxlan.js';
-import { vxvdeScheme } from './vxvde.js';
-import { vxvdexScheme } from './vxvdex.js';
+
+/** Gives a scheme, by name, when it is first needed. */
+export type SchemeLoaders = Readonly<Record<string, () => Promise<Scheme>>>;
 
 const schemes = new Map<string, Scheme>();
+
+/** Those of the library that may not have been loaded yet; of this room first. */
+const loaders = new Map<string, () => Promise<Scheme>>(
+  Object.entries({
+    vde: async () => (await import('./vde.js')).vdeScheme,
+    tap: async () => (await import('./tap.js')).tapScheme,
+    null: async () => (await import('./null.js')).nullScheme,
+    ptp: async () => (await import('./ptp.js')).ptpScheme,
+    udp: async () => (await import('./udp.js')).udpScheme,
+    vxvde: async () => (await import('./vxvde.js')).vxvdeScheme,
+    vxvdex: async () => (await import('./vxvdex.js')).vxvdexScheme,
+    vxlan: async () => (await import('./vxlan.js')).vxlanScheme,
+    packet: async () => (await import('./packet.js')).packetScheme,
+    macvtap: async () => (await import('./macvtap.js')).macvtapScheme,
+    vdesl: async () => (await import('./vdesl.js')).vdeslScheme,
+    pcap: async () => (await import('./pcap.js')).pcapScheme,
+    capture: async () => (await import('./capture.js')).captureScheme,
+    seqpacket: async () => (await import('./seqpacket.js')).seqpacketScheme,
+    cmd: async () => (await import('./cmd.js')).cmdScheme,
+    restart: async () => (await import('./restart.js')).restartScheme,
+    vlan: async () => (await import('./vlan.js')).vlanScheme,
+  } satisfies SchemeLoaders),
+);
 
 /**
  * Makes a scheme known to `openPlug`, by its name, for as long as the process runs. A package called `vde-plug-NAME` need
@@ -33,43 +45,36 @@ const schemes = new Map<string, Scheme>();
  * @throws VdeError `EEXIST` if there is one of that name.
  */
 export function registerScheme(scheme: Scheme): void {
-  if (schemes.has(scheme.name)) {
+  if (schemes.has(scheme.name) || loaders.has(scheme.name)) {
     throw new VdeError({ code: 'EEXIST', subject: `${scheme.name}://`, cause: 'there is a scheme of that name' });
   }
   schemes.set(scheme.name, scheme);
 }
 
-/** Those of this room. */
-const builtIn: readonly Scheme[] = [
-  vdeScheme,
-  tapScheme,
-  nullScheme,
-  ptpScheme,
-  udpScheme,
-  vxvdeScheme,
-  vxvdexScheme,
-  vxlanScheme,
-  packetScheme,
-  macvtapScheme,
-  vdeslScheme,
-  pcapScheme,
-  captureScheme,
-  seqpacketScheme,
-  cmdScheme,
-  restartScheme,
-  vlanScheme,
-];
-for (const scheme of builtIn) registerScheme(scheme);
+/** Makes the library's own schemes of another room known. Idempotent. */
+export function registerLoaders(more: SchemeLoaders): void {
+  for (const [name, load] of Object.entries(more)) loaders.set(name, load);
+}
 
-/** All schemes that are known now, sorted by name: those of the library, registered ones, and packages in use. */
-export function listSchemes(): Scheme[] {
-  return [...schemes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+/** The names of all schemes that are known now, sorted: those of the library, registered ones, and packages in use. */
+export function schemeNames(): string[] {
+  return [...new Set([...schemes.keys(), ...loaders.keys()])].sort();
+}
+
+/** All schemes that are known now, by the order of `schemeNames`. */
+export async function listSchemes(): Promise<Scheme[]> {
+  return Promise.all(schemeNames().map(async (name) => (await knownScheme(name)) as Scheme));
+}
+
+/** The scheme of a name, if it is known. */
+async function knownScheme(name: string): Promise<Scheme | undefined> {
+  return schemes.get(name) ?? loaders.get(name)?.();
 }
 
 /** Whether a locator's end can be served by whom it is offered to. A malformed locator is told when it is opened. */
-export function isAdoptable(vnl: string): boolean {
+export async function isAdoptable(vnl: string): Promise<boolean> {
   try {
-    return schemes.get(resolveLocator(vnl).scheme)?.adoptable === true;
+    return (await knownScheme(resolveLocator(vnl).scheme))?.adoptable === true;
   } catch {
     return false;
   }
@@ -99,18 +104,17 @@ function discover(name: string): Promise<Scheme | undefined> {
  */
 export async function openPlug(vnl: string, options: OpenOptions = {}): Promise<Plug> {
   const locator = resolveLocator(vnl);
-  const scheme = schemes.get(locator.scheme) ?? (await discover(locator.scheme));
+  const scheme = (await knownScheme(locator.scheme)) ?? (await discover(locator.scheme));
   if (scheme === undefined) {
-    const near = nearestName(locator.scheme, schemes.keys());
+    const names = schemeNames();
+    const near = nearestName(locator.scheme, names);
     throw new VdeError({
       code: 'EPROTONOSUPPORT',
       subject: shownLocator(vnl),
       cause: `Protocol not supported: there is no scheme "${locator.scheme}"`,
       remedy: near
         ? `did you mean ${near}://?`
-        : `there are ${listSchemes()
-            .map((s) => s.name)
-            .join(', ')}; an npm package vde-plug-${locator.scheme} would add it`,
+        : `there are ${names.join(', ')}; an npm package vde-plug-${locator.scheme} would add it`,
     });
   }
   return scheme.open(locator, options);

@@ -23,6 +23,7 @@ import { PlugBase } from './base.js';
 import { receiveCut } from './cutting.js';
 import { MAX_NESTING, shownLocator, splitNested } from './locator.js';
 import { type Adoptable, type Drops, noDrops, type Plug } from './plug.js';
+import { openPlug } from './registry.js';
 import type { ResolvedLocator } from './resolve.js';
 import type { OpenOptions } from './scheme.js';
 
@@ -175,7 +176,5 @@ export async function openInner(locator: ResolvedLocator, options: OpenOptions, 
       remedy: 'a locator file, or the default network, that leads back to itself has no end',
     });
   }
-  // Imported when it is needed: the registry names the wrappers, so it cannot be there before them.
-  const { openPlug } = await import('./registry.js');
   return openPlug(nested, { ...options, offer, nesting });
 }

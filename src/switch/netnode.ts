@@ -158,9 +158,12 @@ function scheme(name: Kind, doc: string): Scheme {
 }
 
 /** The schemes of this file. */
-export const nodeSchemes: readonly Scheme[] = [
-  scheme('switch', 'a switch in DIRECTORY, which this process runs'),
-  scheme('hub', 'a hub in DIRECTORY, which this process runs'),
-  scheme('multi', 'ends in DIRECTORY that reach this process alone; its own frames go to all of them'),
-  scheme('bonding', 'ends in DIRECTORY that reach this process alone; its own frames go to one after the other'),
-];
+export const nodeSchemes = {
+  switch: scheme('switch', 'a switch in DIRECTORY, which this process runs'),
+  hub: scheme('hub', 'a hub in DIRECTORY, which this process runs'),
+  multi: scheme('multi', 'ends in DIRECTORY that reach this process alone; its own frames go to all of them'),
+  bonding: scheme(
+    'bonding',
+    'ends in DIRECTORY that reach this process alone; its own frames go to one after the other',
+  ),
+} satisfies Record<Kind, Scheme>;

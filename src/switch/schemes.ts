@@ -1,10 +1,10 @@
 /** The locator schemes of this room: `switch://`, `hub://`, `multi://` and `bonding://`. */
 
-import { listSchemes, registerScheme } from '../plug/registry.js';
-import { nodeSchemes } from './netnode.js';
+import { registerLoaders } from '../plug/registry.js';
 
 /** Makes the schemes known to `openPlug`. Idempotent. */
 export function registerSwitchSchemes(): void {
-  const known = new Set(listSchemes().map(({ name }) => name));
-  for (const scheme of nodeSchemes) if (!known.has(scheme.name)) registerScheme(scheme);
+  const load = (name: 'switch' | 'hub' | 'multi' | 'bonding') => async () =>
+    (await import('./netnode.js')).nodeSchemes[name];
+  registerLoaders({ switch: load('switch'), hub: load('hub'), multi: load('multi'), bonding: load('bonding') });
 }

@@ -154,7 +154,7 @@ test('openPlug finds, runs and keeps it: once, also for two at a time', async (t
   const opened = (locator: string): Promise<void> => assert.rejects(openPlug(locator), new RegExp(`opened ${locator}`));
   await Promise.all([opened('counted://a'), opened('counted://b'), opened('counted://c')]);
   assert.equal((globalThis as { counted?: number }).counted, 1);
-  assert.ok(listSchemes().some(({ name }) => name === 'counted'));
+  assert.ok((await listSchemes()).some(({ name }) => name === 'counted'));
   await assert.rejects(openPlug('neverheardof://x'), /an npm package vde-plug-neverheardof would add it\)$/);
 });
 

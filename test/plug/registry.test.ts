@@ -5,8 +5,8 @@ import { isAdoptable, listSchemes, openPlug, registerScheme } from '../../src/pl
 import type { ResolvedLocator } from '../../src/plug/resolve.js';
 import type { OpenOptions, Scheme } from '../../src/plug/scheme.js';
 
-test('schemes are listed by name, each with what a help text needs', () => {
-  const schemes = listSchemes();
+test('schemes are listed by name, each with what a help text needs', async () => {
+  const schemes = await listSchemes();
   const names = schemes.map(({ name }) => name);
   for (const name of ['null', 'tap', 'vde']) assert.ok(names.includes(name), name);
   assert.deepEqual(names, [...names].sort());
@@ -37,7 +37,7 @@ test('a scheme that is registered opens like any other, and gets locator and opt
   plug.close();
   assert.equal(seen.length, 1);
   assert.deepEqual([seen[0][0].scheme, seen[0][0].body, seen[0][1].port], ['mytest', 'here', 5]);
-  assert.ok(isAdoptable('mytest://here'));
+  assert.ok(await isAdoptable('mytest://here'));
 });
 
 test('a scheme that does not exist is named, with the one that was probably meant', async () => {
@@ -49,9 +49,9 @@ test('a scheme that does not exist is named, with the one that was probably mean
   await assert.rejects(openPlug('quitedifferent://x'), { code: 'EPROTONOSUPPORT', message: /\(there are .*null.*vde/ });
 });
 
-test('whether an end can be offered is known before it is opened; a wrong locator cannot', () => {
-  assert.equal(isAdoptable('tap://t0'), true);
-  assert.equal(isAdoptable('vde:///tmp/none'), false);
-  assert.equal(isAdoptable('nosuch://x'), false);
-  assert.equal(isAdoptable('tap://a\0b'), false);
+test('whether an end can be offered is known before it is opened; a wrong locator cannot', async () => {
+  assert.equal(await isAdoptable('tap://t0'), true);
+  assert.equal(await isAdoptable('vde:///tmp/none'), false);
+  assert.equal(await isAdoptable('nosuch://x'), false);
+  assert.equal(await isAdoptable('tap://a\0b'), false);
 });
