@@ -11,7 +11,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
 import { isatty } from 'node:tty';
-import { commandsEnded } from '../plug/command.js';
+import { commandsEnded } from '../plug/endings.js';
 import { VdeError } from '../sys/errors.js';
 import { hasNoReader } from '../sys/process.js';
 

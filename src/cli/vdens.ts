@@ -73,6 +73,8 @@ async function start(invocation: StartInvocation): Promise<number> {
     const { Attachment } = await import('../netns/attachment.js');
     (await import('../switch/schemes.js')).registerSwitchSchemes();
     (await import('../crypto/schemes.js')).registerCryptoSchemes();
+    const { preloadScheme } = await import('../plug/registry.js');
+    await Promise.all(locators.map(preloadScheme));
     for (const [i, { name: tap, descriptor }] of (await launch.ready).entries()) {
       attachments.push(new Attachment(tap, descriptor, locators[i], complain));
     }

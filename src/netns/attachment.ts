@@ -6,7 +6,7 @@
  */
 
 import { Cable, openFor } from '../plug/cable.js';
-import { CommandProcess } from '../plug/command.js';
+import type { CommandProcess } from '../plug/command.js';
 import type { Plug } from '../plug/plug.js';
 import { TapPlug } from '../plug/tap.js';
 import { splitWords } from '../plug/words.js';
@@ -70,6 +70,7 @@ export class Attachment {
     if (!this.locator.startsWith('=')) {
       return openFor(end, { locator: this.locator, options: { description: DESCRIPTION, onNotice: this.say } });
     }
+    const { CommandProcess } = await import('../plug/command.js');
     this.#command = await CommandProcess.start(splitWords(this.locator.slice(1)));
     return this.#command.plug;
   }

@@ -10,6 +10,7 @@ import { constants } from 'node:os';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
 import { execError, type VdeError } from '../sys/errors.js';
 import { close, descendants, kill, type Pipe, pipe } from '../sys/process.js';
+import { awaitBeforeEnd } from './endings.js';
 import { StreamPlug } from './stream.js';
 
 /** How long a command may take to end after its input has, before it is told to, and then made to, in ms. */
@@ -18,11 +19,6 @@ const PATIENCE_MS = 2000;
 /** Those that run, so that none outlives this process. */
 const running = new Set<CommandProcess>();
 let watching = false;
-
-/** Resolves when all commands that have been told to end have ended: before this process does. */
-export async function commandsEnded(): Promise<void> {
-  await Promise.all([...running].filter(({ told }) => told).map(({ ended }) => ended));
-}
 
 /** A running command and the plug over its standard streams. */
 export class CommandProcess {
@@ -91,6 +87,7 @@ export class CommandProcess {
    */
   async end(signal?: NodeJS.Signals): Promise<number> {
     this.told = true;
+    awaitBeforeEnd(this.ended);
     this.plug.close();
     if (signal) this.#tell(signal);
     const timers = [

@@ -71,13 +71,19 @@ async function knownScheme(name: string): Promise<Scheme | undefined> {
   return schemes.get(name) ?? loaders.get(name)?.();
 }
 
-/** Whether a locator's end can be served by whom it is offered to. A malformed locator is told when it is opened. */
-export async function isAdoptable(vnl: string): Promise<boolean> {
+/** The scheme that a locator will be opened by, loaded; undefined if it is not known, or the locator is malformed. */
+export async function preloadScheme(vnl: string): Promise<Scheme | undefined> {
   try {
-    return (await knownScheme(resolveLocator(vnl).scheme))?.adoptable === true;
+    return await knownScheme(resolveLocator(vnl).scheme);
   } catch {
-    return false;
+    // A malformed locator is told when it is opened.
+    return undefined;
   }
+}
+
+/** Whether a locator's end can be served by whom it is offered to. */
+export async function isAdoptable(vnl: string): Promise<boolean> {
+  return (await preloadScheme(vnl))?.adoptable === true;
 }
 
 /** Schemes that are being looked for. */

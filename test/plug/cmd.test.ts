@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setImmediate as immediate } from 'node:timers/promises';
-import { commandsEnded } from '../../src/plug/command.js';
+import { commandsEnded } from '../../src/plug/endings.js';
 import type { Plug } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
 import { StreamPlug } from '../../src/plug/stream.js';
