@@ -54,7 +54,9 @@ test('the file of a live process is refused and left alone', (t) => {
 
 test('a process that has ended and was not waited for is no live one', async (t) => {
   const path = join(tmpDir(t), 'pid');
-  const parent = start(t, 'sh', ['-c', 'true & echo $!; exec cat']);
+  // Ends only once the shell, which might wait for it, has become a cat, which does not.
+  const child = '(while grep -sqx sh /proc/$$/comm; do :; done)';
+  const parent = start(t, 'sh', ['-c', `${child} & echo $!; exec cat`]);
   const [, pid] = await parent.waitFor(/(\d+)\n/);
   while (!readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ')) await immediate();
   writeFileSync(path, `${pid}\n`);
