@@ -158,8 +158,10 @@ function receiveMessage(port: RstpPort): void {
       port.agreed = false;
     }
   } else if (role !== ROLE_UNKNOWN && order >= 0) {
-    // 17.21.9, recordAgreement.
-    port.agreed = port.operPointToPoint && (message.flags & BpduFlag.agreement) !== 0;
+    // 17.21.9, recordAgreement. Stricter: who names another root agrees to what was claimed before, and has not heard of
+    // this one yet.
+    const current = port.msgPriority.root === port.portPriority.root;
+    port.agreed = port.operPointToPoint && current && (message.flags & BpduFlag.agreement) !== 0;
     if (port.agreed) port.proposing = false;
     recordTopologyChange(port, rapid, message.flags);
   }
