@@ -26,7 +26,7 @@ export function marked(env) {
  * Ends what carries the mark and returns what had to be ended. What is on its way out gets `grace` ms, since nobody
  * but its parent is told of the end of a process.
  */
-export async function endMarked(env, grace = 1000) {
+export async function endMarked(env, grace = 10_000) {
   const deadline = Date.now() + grace;
   while (marked(env).length > 0 && Date.now() < deadline) await pause(20);
   const left = marked(env);

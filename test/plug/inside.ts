@@ -19,6 +19,7 @@ export async function runInside(t: TestContext, file: string, least: number): Pr
   const address = [...INSIDE_V4.map((one) => `${one}/24`), `${INSIDE_V6}/64`];
   await inside.configure('v0', { address, ipv6: true });
   await inside.configure('v1');
+  await inside.running('v0', 'v1');
   await inside.ip('route', 'add', '224.0.0.0/4', 'dev', 'v0');
   await passInside(inside, file, least);
 }
@@ -29,7 +30,7 @@ export async function passInside(inside: Namespace, file: string, least: number)
   const { code, stdout, stderr } = await inside.exec(process.execPath, args, {
     cwd: root,
     env: { NODE_TEST_CONTEXT: undefined },
-    timeout: 90_000,
+    timeout: 150_000,
   });
   assert.equal(code, 0, `${stdout}\n${stderr}`);
   const passed = stdout.match(/^ *ok \d+(?!.*# SKIP)/gm) ?? [];

@@ -32,5 +32,6 @@ export async function twoHosts(t: Owner): Promise<[Host, Host]> {
     await net.ip('route', 'add', '224.0.0.0/4', 'dev', 'eth');
     hosts.push({ net, v4, v6 });
   }
+  for (const { net } of hosts) await net.running('eth');
   return hosts as [Host, Host];
 }

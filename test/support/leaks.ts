@@ -15,9 +15,9 @@ type Snapshot = Map<string, string>;
  * Asserts that when the test ends this process has no descriptor, no child and, under `dir`, no file that it did not
  * have at the call. The returned function asserts the same at once.
  *
- * What closes asynchronously gets up to `settle` ms (1 s) to do so.
+ * What closes asynchronously gets up to `settle` ms (10 s) to do so.
  */
-export function leakCheck(t: Owner, dir?: string, { settle = 1000 } = {}): () => Promise<void> {
+export function leakCheck(t: Owner, dir?: string, { settle = 10_000 } = {}): () => Promise<void> {
   const before = snapshot(dir);
   const check = async (): Promise<void> => {
     const deadline = Date.now() + settle;

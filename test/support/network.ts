@@ -161,6 +161,8 @@ export class FrameStream extends Receiver {
   constructor(readonly process: Running) {
     super();
     process.child.stdout?.on('data', () => this.#parse());
+    // What has arrived before.
+    this.#parse();
   }
 
   send(...frames: Buffer[]): void {

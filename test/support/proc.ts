@@ -242,10 +242,13 @@ export async function run(command: string, args: readonly string[] = [], options
 export function adopt(t: Owner, pid: number): void {
   const birth = birthOf(pid);
   cleanup(t, async () => {
-    if (birth !== undefined && birthOf(pid) === birth) {
+    if (birth === undefined || birthOf(pid) !== birth) return;
+    try {
       process.kill(pid, 'SIGKILL');
-      await waitForExit(pid);
+    } catch {
+      // ESRCH: it has ended just now.
     }
+    await waitForExit(pid);
   });
 }
 
@@ -256,6 +259,18 @@ export async function waitForExit(pid: number, { timeout = 30_000 } = {}): Promi
   while (birthOf(pid) !== undefined) {
     if (Date.now() > deadline) throw new Error(`process ${pid} is still there after ${timeout} ms`);
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/**
+ * Resolves when the main thread of a process sleeps: it has then done with all that it was given before the call, since
+ * what arrives wakes it at once.
+ */
+export async function waitForSleep(pid: number, { timeout = 30_000 } = {}): Promise<void> {
+  const deadline = Date.now() + timeout;
+  while (!/^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) {
+    if (Date.now() > deadline) throw new Error(`process ${pid} is busy, still after ${timeout} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
 

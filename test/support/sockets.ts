@@ -7,6 +7,7 @@
 
 import { existsSync, type FSWatcher, lstatSync, readFileSync, watch } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { probeUnix, SOCK_STREAM } from '../../src/sys/socket.js';
 
 export interface PathWait {
   /** Milliseconds; 30 s by default. */
@@ -16,7 +17,7 @@ export interface PathWait {
 /** Resolves when `path` is a socket that is ready: one for connections must listen, not only be bound. */
 export function waitForSocket(path: string, options: PathWait = {}): Promise<void> {
   const absolute = resolve(path);
-  return waitForPath(absolute, 'socket', () => isSocket(absolute) && listens(absolute), options);
+  return waitForPath(absolute, 'socket', () => isSocket(absolute) && isReady(absolute), options);
 }
 
 /** Resolves when there is nothing at `path` any more. */
@@ -48,8 +49,12 @@ function waitForPath(path: string, what: string, ready: () => boolean, { timeout
       else done();
     };
     const look = (): void => {
-      if (ready()) settle();
-      else follow();
+      try {
+        if (ready()) settle();
+        else follow();
+      } catch (error) {
+        settle(error as Error);
+      }
     };
     const follow = (): void => {
       const dir = nearest(dirname(path));
@@ -93,15 +98,18 @@ const CONNECTED_TYPES = ['0001', '0005'];
 const LISTENING = 0x10000;
 
 /**
- * False for a bound stream socket on which listen(2) was not called yet. /proc/net/unix shows the sockets of this
- * network namespace alone; one that it does not show is taken as ready.
+ * False for a stream socket that is bound only, and for what a dead process has left.
+ *
+ * /proc/net/unix shows the sockets of this network namespace, by the names that they were bound with, and a moment after
+ * the file is there. Of one that it does not show a connection tells.
  */
-function listens(path: string): boolean {
-  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
-  const types = lines
+function isReady(path: string): boolean {
+  const sockets = readFileSync('/proc/net/unix', 'utf8')
+    .split('\n')
     .map((line) => line.match(/^\S+ \S+ \S+ (\S+) (\S+) \S+ +\S+ (.*)$/))
     .filter((fields) => fields?.[3] === path)
-    .map((fields) => ({ flags: Number.parseInt(fields![1], 16), type: fields![2] }))
-    .filter(({ type }) => CONNECTED_TYPES.includes(type));
-  return types.length === 0 || types.some(({ flags }) => (flags & LISTENING) !== 0);
+    .map((fields) => ({ flags: Number.parseInt(fields![1], 16), type: fields![2] }));
+  if (sockets.length === 0) return probeUnix(path, SOCK_STREAM) === 'alive';
+  const stream = sockets.filter(({ type }) => CONNECTED_TYPES.includes(type));
+  return stream.length === 0 || stream.some(({ flags }) => (flags & LISTENING) !== 0);
 }

@@ -111,7 +111,7 @@ test('a run gives output, exit code and signal, and fails when late', async () =
     stderr: 'err\n',
   });
   assert.equal((await run('sh', ['-c', 'kill -9 $$'])).signal, 'SIGKILL');
-  await assert.rejects(run('sh', ['-c', 'echo begun; sleep 60'], { timeout: 200 }), /not done in 200 ms[\s\S]*begun/);
+  await assert.rejects(run('sh', ['-c', 'echo begun; sleep 60'], { timeout: 3000 }), /not done in 3000 ms[\s\S]*begun/);
   await assert.rejects(run('no-such-command'), /ENOENT/);
 });
 
@@ -205,6 +205,9 @@ test('what a process holds and uses can be measured', async (t) => {
   const idle = start(t, 'cat');
   const busy = start(t, 'sh', ['-c', 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo done; exec cat']);
   await busy.waitFor('done');
+  // What answers has opened all that it needs for its start, and closed it.
+  idle.stdin.write('up\n');
+  await idle.waitFor('up\n');
   assert.equal(fdCount(idle.pid), readdirSync(`/proc/${idle.pid}/fd`).length);
   assert.ok(rssKb(idle.pid) > 100 && rssKb(idle.pid) < 100_000);
   assert.ok(cpuTime(busy.pid) > 10_000, `${cpuTime(busy.pid)} µs for a busy loop`);
@@ -219,7 +222,7 @@ test('a namespace has its own devices', async (t) => {
   const inner = new Inner(t);
   const ns = await namespace(inner);
   assert.match(await ns.ip('-brief', 'link'), /^lo +UNKNOWN [^\n]*\n$/);
-  assert.equal((await ns.exec('ping', ['-c', '1', '-W', '2', '127.0.0.1'])).code, 0);
+  assert.equal((await ns.exec('ping', ['-c', '1', '-W', '10', '127.0.0.1'])).code, 0);
   await assert.rejects(ns.ip('link', 'set', 'nosuch', 'up'), /nosuch/);
   await inner.end();
   assert.equal(isAlive(ns.pid), false);

@@ -119,7 +119,7 @@ export class Station {
 
   /** Whether another station answers a ping. */
   async reaches(number: number): Promise<boolean> {
-    return (await this.run(`ping -q -c 2 -i 0.1 -W 5 10.0.0.${number} >/dev/null`)) === 0;
+    return (await this.run(`ping -q -c 2 -i 0.1 -W 20 10.0.0.${number} >/dev/null`)) === 0;
   }
 
   async end(): Promise<void> {
