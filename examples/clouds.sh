@@ -72,6 +72,7 @@ wait_until grep -q icmp_seq=5 near.log
 # The node stops, and starts on another host.
 kill -TERM -- "-$node"
 wait "$node" || true
+sleep 1 # what it has answered may still be on its way
 answered() {
   grep -c 'bytes from 10.0.2.5' "$1"
 }

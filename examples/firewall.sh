@@ -23,8 +23,8 @@ at server 'ip addr add 10.0.2.2/24 dev vde0
   busybox httpd -f -p 8080 &'
 wait_until at client 'curl -sS http://10.0.2.2:8080/page > /dev/null 2>&1'
 
-at client 'curl -sS --max-time 5 http://10.0.2.2:80/page
-  curl -sS --max-time 5 http://10.0.2.2:8080/page'
+at client 'curl -sS --max-time 20 http://10.0.2.2:80/page
+  curl -sS --max-time 20 http://10.0.2.2:8080/page'
 
 # From now on: new connections from vde0 to port 80, what belongs to a connection, and nothing else.
 cat > rules.nft << 'END'
@@ -39,7 +39,7 @@ table inet filter {
 END
 at firewall 'nft -f rules.nft'
 
-at client 'curl -sS --max-time 5 http://10.0.2.2:80/page'
-at client 'curl -sS --max-time 5 http://10.0.2.2:8080/page' && fail 'port 8080 is open'
+at client 'curl -sS --max-time 20 http://10.0.2.2:80/page'
+at client 'curl -sS --max-time 20 http://10.0.2.2:8080/page' && fail 'port 8080 is open'
 at client 'ping -c 1 -W 1 10.0.2.2' && fail 'ping passes'
 at firewall 'nft list ruleset'

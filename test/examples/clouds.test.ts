@@ -43,7 +43,7 @@ test('answer.mjs: twenty lines with nothing but the library answer ARP and ping 
   await program.waitFor('10.0.0.9 is on vxvde://');
   const station = await Station.in(far.net.start(t, bin('vdens'), ['vxvde://', ...Station.command(1)]));
   assert.equal(await station.reaches(9), true, station.process.output);
-  assert.equal(await station.run('ping -q -c 2 -i 0.1 -W 5 -s 1400 10.0.0.9 >/dev/null'), 0, program.output);
+  assert.equal(await station.run('ping -q -c 2 -i 0.1 -W 20 -s 1400 10.0.0.9 >/dev/null'), 0, program.output);
   assert.equal(await station.run('ip neigh show 10.0.0.9 | grep -q 02:00:00:00:00:09'), 0);
   // Others it does not answer for.
   assert.equal(await station.run('ping -q -c 1 -W 1 10.0.0.8 >/dev/null'), 1);

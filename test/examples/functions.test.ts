@@ -43,7 +43,9 @@ test('firewall: only the allowed port can be reached once the rules are loaded',
   assert.equal(filtered.match(/^the page$/gm)?.length, 1, output);
   assert.match(filtered, /curl: \(7\) .* port 8080/);
   assert.match(filtered, /1 packets transmitted, 0 received/);
-  assert.match(filtered, /dport 80 counter packets 1 bytes 60 accept/);
+  // The question for a connection alone, which TCP repeats if there is no answer in a second.
+  const [, packets, bytes] = filtered.match(/dport 80 counter packets (\d+) bytes (\d+) accept/)?.map(Number) ?? [];
+  assert.ok(packets > 0 && bytes === 60 * packets, output);
 });
 
 test('shaping: a token bucket filter brings the rate down to its limit', async (t) => {
