@@ -39,7 +39,7 @@ async function ping({ net }: Host, address: string): Promise<void> {
     return (await net.exec('ping', ['-q', '-c', '1', '-W', '1', address])).code === 0;
   });
   const size = MTU - (address.includes(':') ? 48 : 28);
-  const args = ['-q', '-c', '3', '-i', '0.05', '-W', '5', '-M', 'do', '-s', String(size), address];
+  const args = ['-q', '-c', '3', '-i', '0.05', '-W', '20', '-M', 'do', '-s', String(size), address];
   const { code, stdout } = await net.exec('ping', args);
   assert.equal(code, 0, stdout);
 }
@@ -58,17 +58,10 @@ for (const [version, group, locator] of [
     await ping(two, '10.0.0.1');
     await ping(two, 'fd00::1');
     for (const args of [[], ['-R']]) {
-      const server = two.net.start(t, 'timeout', ['20', 'iperf3', '-s', '-1', '--forceflush']);
+      const server = two.net.start(t, 'timeout', ['60', 'iperf3', '-s', '-1', '--forceflush']);
       await server.waitFor('Server listening');
-      const { code, stdout, stderr } = await one.net.exec('timeout', [
-        '15',
-        'iperf3',
-        '-c',
-        '10.0.0.2',
-        '-t',
-        '1',
-        ...args,
-      ]);
+      const client = ['50', 'iperf3', '-c', '10.0.0.2', '-n', '5M', ...args];
+      const { code, stdout, stderr } = await one.net.exec('timeout', client, { timeout: 60_000 });
       assert.equal(code, 0, stdout + stderr);
       const [, amount] = stdout.match(/([\d.]+ [MG]Bytes).*receiver/) ?? [];
       assert.ok(amount, `hardly anything has arrived: ${stdout}`);

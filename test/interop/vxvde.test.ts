@@ -52,8 +52,10 @@ async function converse(members: readonly FrameStream[]): Promise<void> {
         const one = frame({ tag, size, source: i + 1, destination: k + 1 });
         const before = to.received.length;
         from.send(one);
-        await eventually(`${size} octets from ${i + 1} to ${k + 1}`, async () => to.received.length > before);
-        assert.deepEqual(to.received.at(-1), one);
+        await eventually(`${size} octets from ${i + 1} to ${k + 1}`, async () =>
+          // What was said before, and said again, may still be on its way.
+          to.received.slice(before).some((got) => got.equals(one)),
+        );
       }
     }
   }
@@ -208,19 +210,17 @@ for (const far of ['debian', 'ours'] as const) {
     leakCheck(t);
     const [one, two] = await twoHosts(t);
     const [a, b] = [await station(t, one, 'ours', 1), await station(t, two, far, 2)];
-    assert.equal(await say(a, 'ping -q -c 3 -i 0.05 -W 5 10.0.0.2'), '0', a.output);
-    assert.equal(await say(b, 'ping -q -c 2 -i 0.05 -W 5 -s 1472 -M do 10.0.0.1'), '0', b.output);
+    assert.equal(await say(a, 'ping -q -c 3 -i 0.05 -W 20 10.0.0.2'), '0', a.output);
+    assert.equal(await say(b, 'ping -q -c 2 -i 0.05 -W 20 -s 1472 -M do 10.0.0.1'), '0', b.output);
     for (const reverse of ['', '-R']) {
-      b.stdin.write('timeout 20 iperf3 -s -1 --forceflush\n');
+      b.stdin.write('timeout 30 iperf3 -s -1 --forceflush\n');
       await b.expect('Server listening');
-      assert.equal(await say(a, `timeout 15 iperf3 -c 10.0.0.2 -t 1 ${reverse}`), '0', a.output);
+      assert.equal(await say(a, `timeout 25 iperf3 -c 10.0.0.2 -n 5M ${reverse}`), '0', a.output);
       const [, amount] = await a.expect(/([\d.]+ [KMG]?Bytes).*receiver/);
       assert.notEqual(Number.parseFloat(amount), 0);
       await b.expect(/<0>\n/, { stream: 'stdout' });
     }
-    for (const shell of [a, b]) {
-      shell.stdin.end();
-      await shell.exited;
-    }
+    // Now and then Debian's vdens does not end with its command: then it is made to.
+    for (const shell of [a, b]) await shell.end();
   });
 }

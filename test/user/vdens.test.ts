@@ -16,9 +16,9 @@ async function asUser(t: test.TestContext, command: string, args: readonly strin
   const dir = tmpDir(t);
   chmodSync(dir, 0o777);
   const env = { XDG_RUNTIME_DIR: undefined, TMPDIR: dir, VDE_RESOLVADDR: undefined, VDE_RESOLVCONF: undefined };
-  if (!isRoot) return run(command, args, { env });
+  if (!isRoot) return run(command, args, { env, timeout: 60_000 });
   const become = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--', command];
-  return run('setpriv', [...become, ...args], { env });
+  return run('setpriv', [...become, ...args], { env, timeout: 60_000 });
 }
 
 /** True if the ordinary user may do all that is needed. */
@@ -54,7 +54,7 @@ test('children keep them, and may do what administrators of networks do', async 
   const work = [
     'ip link set lo up && ip addr add 10.0.0.1/24 dev vde0 && ip link set vde0 up',
     'ip tuntap add mode tap t9 && ip link add br0 type bridge && echo 1 >/proc/sys/net/ipv4/ip_forward',
-    'ping -c 1 -W 2 127.0.0.1 >/dev/null && (socat -u OPEN:/dev/null TCP-LISTEN:80 & socat -u TCP:127.0.0.1:80,retry=20,interval=0.1 -; wait)',
+    'ping -c 1 -W 20 127.0.0.1 >/dev/null && (socat -u OPEN:/dev/null TCP-LISTEN:80 & socat -u TCP:127.0.0.1:80,retry=200,interval=0.1 -; wait)',
   ];
   const { code, stdout, stderr } = await asUser(t, bin('vdens'), [
     'null://',
