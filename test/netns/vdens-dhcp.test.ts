@@ -1,6 +1,7 @@
 /** vdens --dhcp against dnsmasq in another vdens. */
 
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
@@ -12,15 +13,21 @@ import { waitUntil } from '../support/sockets.js';
 import { tmpDir } from '../support/tmp.js';
 import { requireVdens, startVdens, vdens } from '../support/vdens.js';
 
-/** The agents that live, by their command lines. */
-function agents(): string[] {
+/** An environment for a vdens, by which its agents are known. */
+function tagged(): { VDE_TEST_TAG: string } {
+  return { VDE_TEST_TAG: randomUUID() };
+}
+
+/** How many agents with that environment live. */
+function agents({ VDE_TEST_TAG }: { VDE_TEST_TAG: string }): number {
   return readdirSync('/proc').filter((pid) => {
+    const read = (name: string) => readFileSync(`/proc/${pid}/${name}`, 'utf8');
     try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('dhcp-agent');
+      return read('cmdline').includes('dhcp-agent') && read('environ').includes(`VDE_TEST_TAG=${VDE_TEST_TAG}`);
     } catch {
       return false;
     }
-  });
+  }).length;
 }
 
 /** Starts dnsmasq as DHCP server of 10.9.0.0/24 in a vdens of its own. */
@@ -40,13 +47,13 @@ for (const make of MAKES) {
   test(`address, routes and name servers come from a DHCP server, through the switch of ${make}`, async (t) => {
     if (!requireVdens(t) || !requirePeer(t, 'dnsmasq')) return;
     leakCheck(t);
-    const before = agents();
+    const env = tagged();
     const { dir } = await startSwitch(t, make);
     const server = await startServer(t, dir, [
       ...['--dhcp-option=option:dns-server,9.9.9.9', '--dhcp-option=option:domain-name,ex.test'],
     ]);
-    const look = 'ip -o -4 addr show vde0; ip route show default; cat /etc/resolv.conf; ping -c 1 -W 5 10.9.0.1';
-    const { code, stdout, stderr } = await vdens('ours', ['--dhcp', dir, 'sh', '-c', look]);
+    const look = 'ip -o -4 addr show vde0; ip route show default; cat /etc/resolv.conf; ping -c 1 -W 20 10.9.0.1';
+    const { code, stdout, stderr } = await vdens('ours', ['--dhcp', dir, 'sh', '-c', look], { env });
     assert.equal(code, 0, `${stderr}\n${server.output}`);
     assert.match(stdout, /inet 10\.9\.0\.\d+\/24 brd 10\.9\.0\.255 scope global dynamic vde0/);
     assert.match(stdout, /^default via 10\.9\.0\.1 dev vde0/m);
@@ -54,7 +61,7 @@ for (const make of MAKES) {
     const address = /inet (10\.9\.0\.\d+)/.exec(stdout)?.[1];
     // Its end gives the lease back.
     await server.waitFor(new RegExp(`DHCPRELEASE\\(vde0\\) ${address} `));
-    await waitUntil(dir, 'end of the agent', () => agents().every((pid) => before.includes(pid)));
+    await waitUntil(dir, 'end of the agent', () => agents(env) === 0);
   });
 }
 
@@ -97,10 +104,9 @@ test('an address that another host has is declined, and the user is told', async
 
 test('the agent ends with a vdens that is killed, also while it still asks', async (t) => {
   if (!requireVdens(t)) return;
-  const before = agents();
-  const fresh = () => agents().filter((pid) => !before.includes(pid)).length;
-  const running = startVdens(t, 'ours', ['--dhcp', 'null://', 'true']);
-  await waitUntil('/tmp/x', 'agent', () => fresh() === 1);
+  const env = tagged();
+  const running = startVdens(t, 'ours', ['--dhcp', 'null://', 'true'], { env });
+  await waitUntil('/tmp/x', 'agent', () => agents(env) === 1);
   running.kill('SIGKILL');
-  await waitUntil('/tmp/x', 'end of the agent', () => fresh() === 0);
+  await waitUntil('/tmp/x', 'end of the agent', () => agents(env) === 0);
 });

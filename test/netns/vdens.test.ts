@@ -209,7 +209,7 @@ test('two of them talk over our switch, TCP included', async (t) => {
   ]);
   await server.waitFor('up\n');
   const client =
-    'ping -c 1 -W 5 10.0.0.1 >/dev/null && echo hello | socat -t 5 - TCP:10.0.0.1:99,retry=20,interval=0.1';
+    'ping -c 1 -W 20 10.0.0.1 >/dev/null && echo hello | socat -t 20 - TCP:10.0.0.1:99,retry=200,interval=0.1';
   const { stdout, stderr } = await vdens('ours', ['--ip', '10.0.0.2', dir, 'sh', '-c', client]);
   assert.equal(stdout, 'hello\n', stderr);
   assert.deepEqual(await server.exited, { code: 0, signal: null });
@@ -231,7 +231,17 @@ test('=COMMAND is a network too, its words split as those of cmd', async (t) => 
   const server = startVdens(t, 'ours', ['--ip', '10.0.0.1', dir, 'sh', '-c', 'echo up; exec sleep 60']);
   await server.waitFor('up\n');
   const locator = `=env 'A=b c' ${bin('vde_plug')} ${dir}`;
-  const { code, stdout } = await vdens('ours', ['--ip', '10.0.0.2', locator, 'ping', '-c', '1', '-W', '5', '10.0.0.1']);
+  const { code, stdout } = await vdens('ours', [
+    '--ip',
+    '10.0.0.2',
+    locator,
+    'ping',
+    '-c',
+    '1',
+    '-W',
+    '20',
+    '10.0.0.1',
+  ]);
   assert.equal(code, 0, stdout);
 });
 
