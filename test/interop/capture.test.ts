@@ -8,7 +8,7 @@ import { bin } from '../support/bin.js';
 import { leakCheck } from '../support/leaks.js';
 import { command, eventually, FrameStream, frame, openEnd, startSwitch, waitForClients } from '../support/network.js';
 import { requirePeer, requireUserNamespaces } from '../support/peers.js';
-import { run, start } from '../support/proc.js';
+import { run, start, waitForSleep } from '../support/proc.js';
 import { tmpDir } from '../support/tmp.js';
 
 const FIELDS = ['frame.len', 'frame.cap_len', 'frame.interface_name', 'frame.packet_flags_direction', 'eth.src'];
@@ -54,6 +54,9 @@ test('a process that is killed leaves a sound file', async (t) => {
   await eventually('something is written', async () => existsSync(path) && statSync(path).size > 500_000).finally(() =>
     clearInterval(send),
   );
+  // Killed within a write, it would leave a part of it.
+  await new Promise((done) => plug.stdin.write('', done));
+  await waitForSleep(plug.pid);
   plug.kill('SIGKILL');
   await plug.exited;
   const packets = await shown(path);

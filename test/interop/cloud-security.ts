@@ -120,10 +120,14 @@ async function withstand({ members }: Cloud, isProtected: boolean, { send, hears
   };
   const heard = () => hears().some((bytes) => bytes.includes('secret'));
   const forged = () => hasForged(...members);
-  await eventually(isProtected ? 'the attack is under way' : 'the attack succeeds', async () => {
-    await talk();
-    return isProtected ? live() : heard() && forged();
-  });
+  await eventually(
+    isProtected ? 'the attack is under way' : 'the attack succeeds',
+    async () => {
+      await talk();
+      return isProtected ? live() : heard() && forged();
+    },
+    90_000,
+  );
   for (let round = 0; isProtected && round < ROUNDS; round++) await talk();
   assert.deepEqual([heard(), forged()], [!isProtected, !isProtected], 'heard, and was heard');
 }

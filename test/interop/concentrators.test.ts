@@ -99,7 +99,7 @@ test('multi: a QEMU guest reaches the tap of the process that runs it, and no ot
   leakCheck(t);
   const dir = join(tmpDir(t), 'n');
   const ns = await namespace(t);
-  await ns.addTap('t0', { address: ['10.0.0.1/24'] });
+  await ns.addTap('t0', { address: ['10.0.0.1/24'], mac: '02:00:00:00:00:01' });
   ns.start(t, command('ours', 'vde_plug'), [`multi://${dir}`, 'tap://t0']);
   await waitForSocket(join(dir, 'ctl'));
   const vm = await guest(t, {
@@ -109,6 +109,9 @@ test('multi: a QEMU guest reaches the tap of the process that runs it, and no ot
   assert.match(await vm.run('ping -q -c 2 -W 10 10.0.0.1'), /2 packets received/);
   const { code, stdout } = await ns.exec('ping', ['-q', '-c', '3', '-i', '0.05', '-W', '10', '10.0.0.2']);
   assert.equal(code, 0, stdout);
+  // From now on neither asks whether the other is still there.
+  await ns.ip('neigh', 'replace', '10.0.0.2', 'lladdr', '52:54:00:00:00:01', 'dev', 't0', 'nud', 'permanent');
+  await vm.run('arp -s 10.0.0.1 02:00:00:00:00:01');
   // What eth0 sends to all, its ARP requests, is not heard at eth1; what the owner sends is.
   const heard = await vm.run('cat /sys/class/net/eth1/statistics/rx_packets');
   await vm.run('arping -c 3 -w 3 -I eth0 10.0.0.77 || true');

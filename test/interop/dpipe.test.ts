@@ -137,7 +137,7 @@ test('exits with the status of the last command, or 128 + the signal that killed
 });
 
 test('a command that ends takes the others with it by end of file', async () => {
-  const { code } = await run(dpipe, ['true', '=', 'cat', '=', 'cat', '=', 'cat'], { timeout: 10_000 });
+  const { code } = await run(dpipe, ['true', '=', 'cat', '=', 'cat', '=', 'cat']);
   assert.equal(code, 0);
 });
 
@@ -185,7 +185,7 @@ for (const options of [[], ['-d'], ['-n'], ['-d', '-n']])
       ['nonexistent-program', 'No such file or directory'],
       [join(dir, 'plain'), 'Permission denied'],
     ]) {
-      const result = await run(dpipe, [...options, ...files, 'sleep', '100', '=', program, 'x'], { timeout: 10_000 });
+      const result = await run(dpipe, [...options, ...files, 'sleep', '100', '=', program, 'x']);
       assert.deepEqual(result, { code: 127, signal: null, stdout: '', stderr: `dpipe: ${program}: ${why}\n` });
     }
     assert.deepEqual(readdirSync(dir), ['plain']);
@@ -225,7 +225,7 @@ test('signals reach the commands only, not other members of the group', async (t
   // Started as a group leader with a bystander in its group, as an interactive shell does for `dpipe ... | bystander`.
   const script = `sleep 100 & echo bystander $!; exec "$@"`;
   const child = start(t, 'sh', ['-c', script, 'sh', dpipe, ...waiting(dir, 'a'), '=', ...waiting(dir, 'b')]);
-  const bystander = Number((await child.waitFor(/bystander (\d+)/))[1]);
+  const bystander = Number((await child.waitFor(/bystander (\d+)\n/))[1]);
   adopt(t, bystander);
   await pids(t, dir, ['a', 'b']);
   child.kill('SIGTERM');

@@ -51,7 +51,7 @@ async function settled(nodes: Node[], blocked: (count: number) => boolean): Prom
       const ports = await Promise.all(nodes.map((node) => show(node, 'vlan/print')));
       const count = ports.join('').split('Discarding').length - 1;
       // A C switch's prompts go to its standard input, where nobody reads them: some 270 stop it.
-      await pause(150);
+      await pause(400);
       const now = trees.every((text) => text.includes(` ++ root ${ROOT}`)) && blocked(count);
       const twice = now && before;
       before = now;

@@ -108,7 +108,7 @@ test('dpipe joins switches by way of ssh; a cmd:// locator leads to a remote swi
     env,
   });
   await waitForClients(remote.dir, 1);
-  assert.match(wire.stderr, /^ssh to foo@far\.example$/m);
+  await wire.waitFor(/^ssh to foo@far\.example$/m, { stream: 'stderr' });
   const a = await shell(t, 'ours', [`vde://${local.dir}`], addressed('10.0.0.10/24'));
   const b = await shell(t, 'ours', [`vde://${remote.dir}`], addressed('10.0.0.11/24'));
   await reaches(b, '10.0.0.10');

@@ -51,7 +51,7 @@ async function station(t: Owner, sw: SwitchProcess, endpoints: number): Promise<
 }
 
 async function ping(ns: Namespace, ...args: string[]): Promise<void> {
-  const { code, stdout, stderr } = await ns.exec('ping', ['-q', '-c', '3', '-i', '0.05', '-W', '5', ...args]);
+  const { code, stdout, stderr } = await ns.exec('ping', ['-q', '-c', '3', '-i', '0.05', '-W', '20', ...args]);
   assert.equal(code, 0, stdout + stderr);
 }
 

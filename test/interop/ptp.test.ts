@@ -232,7 +232,7 @@ for (const [name, first, second] of [
     const right = await tapEnd(t, second.replace('%', path), '10.0.0.2/24');
     const ping = async () => {
       // The first ones may go out before both ends are there.
-      const { code, stdout } = await left.net.exec('ping', ['-c1', '-w10', '-i0.2', '10.0.0.2']);
+      const { code, stdout } = await left.net.exec('ping', ['-c1', '-w25', '-i0.2', '10.0.0.2']);
       assert.equal(code, 0, stdout);
     };
     const up = (file: string) => waitUntil(file, 'bound socket', () => isBound(file));

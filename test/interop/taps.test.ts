@@ -17,7 +17,7 @@ import {
   waitForEndpoints,
 } from '../support/network.js';
 import { requirePeer, requireTun, requireUserNamespaces, type Skippable } from '../support/peers.js';
-import type { Running } from '../support/proc.js';
+import { type Running, waitForSleep } from '../support/proc.js';
 
 function ready(t: Skippable): boolean {
   const peers = ['/usr/bin/vde_switch', '/usr/bin/vde_plug', 'ip', 'ping', 'unshare', 'nsenter'];
@@ -39,7 +39,7 @@ async function station(
 }
 
 async function ping(ns: Namespace, ...args: string[]): Promise<void> {
-  const { code, stdout, stderr } = await ns.exec('ping', ['-q', '-c', '3', '-i', '0.05', '-W', '5', ...args]);
+  const { code, stdout, stderr } = await ns.exec('ping', ['-q', '-c', '3', '-i', '0.05', '-W', '20', ...args]);
   assert.equal(code, 0, stdout + stderr);
 }
 
@@ -100,6 +100,7 @@ for (const make of MAKES) {
     end.send(frame({ tag: 'lost' }));
     await eventually('a message', async () => said() > 0);
     end.send(frame({ tag: 'lost, too' }));
+    for (const one of [sw.process, plug]) await waitForSleep(one.pid);
     await ns.configure('t0', { address: '10.0.0.1/24' });
     const arrived = async () => {
       const { stdout } = await ns.exec('cat', ['/proc/net/dev']);

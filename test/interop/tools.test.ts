@@ -94,7 +94,7 @@ test('vde_tunctl gives an interface to a group, and says what it cannot do in on
 });
 
 async function ping(ns: Namespace, to: string): Promise<void> {
-  const { code, stdout, stderr } = await ns.exec('ping', ['-q', '-c', '3', '-i', '0.05', '-W', '5', to]);
+  const { code, stdout, stderr } = await ns.exec('ping', ['-q', '-c', '3', '-i', '0.05', '-W', '20', to]);
   assert.equal(code, 0, stdout + stderr);
 }
 

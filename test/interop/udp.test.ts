@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
-import { udpLocators } from '../plug/udp-pair.js';
+import { boundSocket, RawEnd, udpLocators } from '../plug/udp-pair.js';
 import { cleanup, type Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import {
@@ -20,7 +20,7 @@ import {
   waitForEndpoints,
 } from '../support/network.js';
 import { requirePeer } from '../support/peers.js';
-import { type Running, run, start } from '../support/proc.js';
+import { type Running, run, start, waitForSleep } from '../support/proc.js';
 
 const DEBIAN = ['/usr/bin/vde_plug', '/usr/bin/vde_switch'];
 const SIZES = [14, 15, 60, 1514, 9000, 9234];
@@ -87,15 +87,21 @@ for (const [first, second] of PAIRS) {
 
 test('udp: an end whose peer is not there does not spin', async (t) => {
   leakCheck(t);
-  const [left, , p] = udpLocators(t);
+  const [left, , p, q] = udpLocators(t);
   const end = await startEnd(t, 'ours', left, p);
   const ticks = () => {
     const fields = readFileSync(`/proc/${end.process.pid}/stat`, 'utf8').split(') ')[1].split(' ');
     return Number(fields[11]) + Number(fields[12]);
   };
+  // It has done with its start when it has sent a frame, and sleeps again, as it has nothing else to do.
+  const { socket } = boundSocket(t, '127.0.0.1', q);
+  const raw = new RawEnd(socket);
+  end.send(frame({ tag: 'taken' }));
+  await eventually('a frame', async () => raw.receive() !== undefined);
+  socket.close();
   end.send(frame({ tag: 'refused' }));
-  // The frame is on its way when the process, which has nothing else to do, sleeps again.
   await new Promise((done) => setTimeout(done, 300));
+  await waitForSleep(end.process.pid);
   const before = ticks();
   await new Promise((done) => setTimeout(done, 500));
   assert.ok(ticks() - before < 25, `${ticks() - before} of 50 hundredths of a second`);
