@@ -77,7 +77,7 @@ export function complianceSuite({ name, openPair, maxFrame, supports = {}, oneBy
 
   /** A test with a pair of its own; nothing may be left of it. */
   const check = (what: string, body: (pair: Pair, t: TestContext) => Promise<void>): void => {
-    it(what, { timeout: 30_000 }, async (t) => {
+    it(what, { timeout: 60_000 }, async (t) => {
       if (skip?.(t)) return;
       loop();
       leakCheck(t);
@@ -235,7 +235,7 @@ export function complianceSuite({ name, openPair, maxFrame, supports = {}, oneBy
           a.send(burst, ALL_VIEWS, burst.count);
           if (sent % 1024 === 0) await immediate();
         }
-        assert.ok(performance.now() - begin < 20_000, 'send has waited');
+        assert.ok(performance.now() - begin < 45_000, 'send has waited');
         b.receiving = true;
         const dropped = (): number => totalDrops(a.drops) + totalDrops(b.drops) + (pair.droppedBetween?.() ?? 0);
         if (counted) await arrived.until(() => arrived.frames.length + dropped() === FLOOD, 'all accounted for');

@@ -8,7 +8,7 @@ const STATION_A = [0x02, 0, 0, 0, 0, 0x0a];
 const STATION_B = [0x02, 0, 0, 0, 0, 0x0b];
 /** IEEE 802 local experimental EtherType 1. */
 const EXPERIMENTAL = 0x88b5;
-const WAIT_MS = 10_000;
+const WAIT_MS = 30_000;
 
 /**
  * A frame of `size` bytes (at least 14) whose payload says that it is number `number`.

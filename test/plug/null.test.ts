@@ -38,6 +38,6 @@ test('an open null:// keeps its process alive, a closed one does not', async () 
     const plug = await openPlug('null://');
     setTimeout(() => { console.log('still here'); plug.close(); }, 30).unref();`;
   const args = ['--import', 'tsx', '--input-type=module', '-e', program];
-  const { code, stdout, stderr } = await run(process.execPath, args, { cwd: root, timeout: 10_000 });
+  const { code, stdout, stderr } = await run(process.execPath, args, { cwd: root, timeout: 60_000 });
   assert.deepEqual([code, stdout], [0, 'still here\n'], stderr);
 });

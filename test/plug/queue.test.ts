@@ -194,7 +194,7 @@ test('whatever the course of events, no frame is lost, doubled, changed or overt
 });
 
 test('a full socket is waited for, not spun at; what waited goes out when the peer reads', {
-  timeout: 20_000,
+  timeout: 60_000,
 }, async (t) => {
   loop();
   leakCheck(t);
@@ -271,7 +271,7 @@ test('an end whose peer has gone is lost once, with everything that was to go co
 });
 
 test('an end that is not being read still notices that its peer has turned to another, and does not spin', {
-  timeout: 10_000,
+  timeout: 60_000,
 }, async (t) => {
   const dir = tmpDir(t);
   const [ours, theirs, other] = ['ours', 'theirs', 'other'].map((name) => {

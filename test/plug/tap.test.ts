@@ -36,7 +36,7 @@ test('an interface that is down is told once, one that is busy, foreign or delet
   if (!requirePeer(t, 'ip', 'nsenter') || !requireTun(t)) return;
   const inside = await namespace(t);
   const args = ['--import', 'tsx', '--input-type=module', '-e', DOWN];
-  const { code, stdout, stderr } = await inside.exec(process.execPath, args, { cwd: root, timeout: 10_000 });
+  const { code, stdout, stderr } = await inside.exec(process.execPath, args, { cwd: root, timeout: 60_000 });
   assert.equal(code, 0, stderr);
   assert.deepEqual(stdout.trim().split('\n'), [
     '1 2',

@@ -66,8 +66,10 @@ test('to a peer that is not ours a super-frame is cut into the frames that it st
     sendSuper(plug, bytes);
     datagrams.push(...raw.drain());
   }
-  const frames = datagrams.filter(({ length }) => length > HELLO);
   const expected = Array(20).fill(segments(bytes)).flat();
+  while (datagrams.filter(({ length }) => length > HELLO).length < expected.length) datagrams.push(await next(raw));
+  datagrams.push(...raw.drain());
+  const frames = datagrams.filter(({ length }) => length > HELLO);
   assert.equal(frames.length, expected.length);
   // Not compared as a list: what differs would fill the screen.
   assert.ok(Buffer.concat(frames).equals(Buffer.concat(expected)));
@@ -131,12 +133,11 @@ test('ours, then one that is not: super-frames are cut again; plain frames are n
     for (let cut = 0, sent = 0; cut < wire.length; ) {
       sendSuper(a, bytes);
       sendAll(a, [frame(60, sent++)]);
-      await immediate();
-      for (const one of raw.drain()) {
+      while (plain < sent) {
+        const one = await next(raw);
         if (one.length === 60) plain++;
-        else if (one.equals(wire[cut])) cut++;
+        else if (cut < wire.length && one.equals(wire[cut])) cut++;
       }
-      assert.equal(plain, sent);
     }
     raw.socket.close();
   }

@@ -49,7 +49,7 @@ complianceSuite({
   name: 'serial line',
   openPair: async (t) => {
     const line = await serialLine(t);
-    const [a, b] = [await openPlug(`vdesl://${line.a}`), await openPlug(`vdesl://${line.b}[speed=4000000]`)];
+    const [a, b] = [openWithPause(t, line.a, 30_000), openWithPause(t, line.b, 30_000)];
     return { a, b, lose: () => line.process.end() };
   },
   // socat holds back what the other end does not read, and loses nothing.

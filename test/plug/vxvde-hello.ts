@@ -19,7 +19,7 @@ import { broadcast, GROUP, HEADER, HERE, member, PORT, packet, reply, type Stran
 
 loop();
 
-const timeout = 30_000;
+const timeout = 60_000;
 /** Bytes that C drops: a header and what is no frame. */
 const SHORT = 8 + 14;
 const KIND = { request: 0xd1, answer: 0xd2 };

@@ -249,8 +249,9 @@ test('members of a group get what is sent to it until they leave', async (t) => 
   await inside.ip('link', 'add', 'v0', 'type', 'veth', 'peer', 'name', 'v1');
   await inside.configure('v0', { address: ['10.9.0.1/24', 'fe80::1/64'], ipv6: true });
   await inside.configure('v1');
+  await inside.running('v0', 'v1');
   const args = ['--import', 'tsx', '--input-type=module', '-e', MULTICAST];
-  const { stdout, stderr } = await inside.exec(process.execPath, args, { cwd: root, timeout: 10_000 });
+  const { stdout, stderr } = await inside.exec(process.execPath, args, { cwd: root, timeout: 60_000 });
   assert.deepEqual(
     stdout.trim().split('\n'),
     ['234.0.0.1', 'ff02::abcd'].flatMap((group) => [`${group} [ 'to all', 'to all' ]`, `${group} to one true`]),

@@ -204,7 +204,7 @@ test('virtio_net_hdr: the kernel fills it in as the standard says, and obeys it'
   if (!requirePeer(t, 'ip', 'nsenter') || !requireTun(t)) return;
   const inside = await namespace(t);
   const args = ['--import', 'tsx', '--input-type=module', '-e', OFFLOADED];
-  const { stdout, stderr } = await inside.exec(process.execPath, args, { cwd: root, timeout: 10_000 });
+  const { stdout, stderr } = await inside.exec(process.execPath, args, { cwd: root, timeout: 60_000 });
   const lines = stdout.trim().split('\n');
   assert.equal(lines.length, 4, stderr);
   assert.deepEqual(

@@ -60,7 +60,7 @@ function isolated(text: string) {
     const byte = new Memory(8);
     ${text}`;
   const args = ['--import', 'tsx', '--input-type=module', '-e', program];
-  return run(process.execPath, args, { cwd: root, timeout: 10_000 });
+  return run(process.execPath, args, { cwd: root, timeout: 60_000 });
 }
 
 test('a handler is called with what is ready, as long as it is', async (t) => {
@@ -128,7 +128,7 @@ test('lingering lets a signal, a file and the end of a child through at once', a
   await timed('child', once(spawn('true'), 'exit'));
   await timed('timer', pause(1));
   // A slice of lingering takes 4 ms; the rest is for a busy machine.
-  for (const [name, ms] of Object.entries(times)) assert.ok(ms < 500, `${name} took ${ms} ms`);
+  for (const [name, ms] of Object.entries(times)) assert.ok(ms < 5000, `${name} took ${ms} ms`);
   assert.ok(count() > before);
 });
 

@@ -38,7 +38,7 @@ test('taps are made, found, told apart and gone with their descriptor', async (t
   if (!requirePeer(t, 'ip', 'nsenter') || !requireTun(t) || !requireUserNamespaces(t)) return;
   const inside = await namespace(t, { user: true });
   const args = ['--import', 'tsx', '--input-type=module', '-e', TAPS];
-  const { stdout, stderr } = await inside.exec(process.execPath, args, { cwd: root, timeout: 10_000 });
+  const { stdout, stderr } = await inside.exec(process.execPath, args, { cwd: root, timeout: 60_000 });
   const said = stdout
     .trim()
     .split('\n')
@@ -80,7 +80,7 @@ test('without the permission the administrator’s command is named', async (t) 
     ['--reuid=65534', '--regid=65534', '--clear-groups', '--inh-caps=-all', process.execPath, '--import', 'tsx'].concat(
       ['--input-type=module', '-e', program],
     ),
-    { cwd: root, timeout: 10_000 },
+    { cwd: root, timeout: 60_000 },
   );
   assert.equal(
     stdout.trim(),
