@@ -1,7 +1,7 @@
 /** `vde_plug` with `cmd://`: what it says and how it ends when the command does, and the other way round. */
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { bin } from '../support/bin.js';
@@ -50,6 +50,7 @@ test('when the other end cannot be opened, or goes, the command ends with it', a
   assert.equal(refused.code, 1);
   // It may have been ended before it could say who it is.
   for (const pid of existing(pids)) await waitForExit(pid);
+  rmSync(pids, { force: true });
   const stream = start(t, bin('vde_plug'), [command]);
   const [pid] = await readPids(pids, 1);
   stream.stdin.end();

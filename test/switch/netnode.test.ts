@@ -95,7 +95,7 @@ test('a hub, and a switch without a table, send everything to everybody', async 
 
 test('an address is forgotten after the expiry time', async (t) => {
   const dir = join(tmpDir(t), 'n');
-  const [plugs, at] = await network(t, `switch://${dir}[expiretime=1]`, dir, 2);
+  const [plugs, at] = await network(t, `switch://${dir}[expiretime=3]`, dir, 2);
   sendAll(plugs[1], [frame(BROADCAST, station(1))]);
   await settle(plugs, at, 1);
   const send = () => sendAll(plugs[0], [frame(station(1), station(7), { payload: 'again' })]);

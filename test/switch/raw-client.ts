@@ -100,7 +100,7 @@ export class RawClient {
   }
 
   /** The switch's answer; undefined if it closed the stream instead. */
-  async answer(ms = 5000): Promise<Buffer | undefined> {
+  async answer(ms = 30_000): Promise<Buffer | undefined> {
     let bytes = Buffer.alloc(0);
     const all = await waitFor(this.stream, ms, 'answer', () => {
       const more = receive(this.stream);
@@ -111,7 +111,7 @@ export class RawClient {
   }
 
   /** Waits until the switch has closed the stream. */
-  async dismissed(ms = 5000): Promise<void> {
+  async dismissed(ms = 30_000): Promise<void> {
     await waitFor(this.stream, ms, 'end of the stream', () => (receive(this.stream)?.length === 0 ? true : undefined));
   }
 
@@ -145,7 +145,7 @@ export class RawClient {
   }
 
   /** Waits for `count` frames. */
-  frames(count: number, ms = 5000): Promise<Buffer[]> {
+  frames(count: number, ms = 30_000): Promise<Buffer[]> {
     const all: Buffer[] = [];
     return waitFor(this.data, ms, `${count} frames`, () => {
       all.push(...this.take());

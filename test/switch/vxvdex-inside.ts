@@ -298,7 +298,7 @@ test('those who connect and say nothing are few of a user, for a while, and in n
   timeout,
 }, async (t) => {
   leakCheck(t);
-  const { path, lines } = startBroker(t, { handshakeMs: 300 });
+  const { path, lines } = startBroker(t, { handshakeMs: 2000 });
   const silent = Array.from({ length: 64 }, () => new RawMember(t, path));
   const more = Array.from({ length: 40 }, () => new RawMember(t, path));
   for (const raw of more) {
@@ -310,7 +310,7 @@ test('those who connect and say nothing are few of a user, for a while, and in n
   }
   for (const raw of silent) {
     const answer = decodeAnswer((await raw.receive()) as Buffer) as Refusal;
-    assert.deepEqual([answer.code, answer.cause], ['ETIMEDOUT', 'no request within 0.3 s']);
+    assert.deepEqual([answer.code, answer.cause], ['ETIMEDOUT', 'no request within 2 s']);
   }
   // The log does not grow with every one of them.
   assert.ok(lines.length < 90, lines.join('\n'));
