@@ -4,6 +4,7 @@ import { parseDebugList, parseHelp, parsePlugins, parseSettings, parseShowinfo }
 import { parseMirrors } from './parse-mirrors.js';
 import { parseDrops, parseModes, parsePorts } from './parse-ports.js';
 import { parseHash, parseVlans } from './parse-tables.js';
+import { parseFstpInfo, parseFstpTrees, parseRstpInfo, parseRstpPorts } from './parse-trees.js';
 
 type Reader = (lines: readonly string[]) => unknown;
 
@@ -16,6 +17,10 @@ const READERS: Readonly<Record<string, Reader>> = {
   'hash/showinfo': parseSettings,
   'hash/print': parseHash,
   'hash/find': parseHash,
+  'fstp/showinfo': parseFstpInfo,
+  'fstp/print': parseFstpTrees,
+  'rstp/showinfo': parseRstpInfo,
+  'rstp/print': parseRstpPorts,
   'port/showinfo': parseSettings,
   'port/createauto': ([line = '']) => ({ port: Number(line.replace('Port ', '')) }),
   'port/print': parsePorts,

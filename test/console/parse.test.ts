@@ -72,6 +72,19 @@ for (const make of MAKES) {
     assert.deepEqual(await value('port/showinfo'), { numports: 32, hub: false, counters: true });
     assert.deepEqual(await value('ds/showinfo'), { ctlDir: dir, stdMode: '0600' });
     const info = (await value('showinfo')) as Record<string, unknown>;
+    assert.deepEqual(await value('fstp/showinfo'), { mac: info.mac, priority: 0x8000, fstp: false });
+    await session.ask('fstp/bonus 7 3 40');
+    const [tree, { bonusPort, bonusCost }] = (await value('fstp/print')) as Record<string, unknown>[];
+    assert.deepEqual([bonusPort, bonusCost], [3, 40]);
+    const { age: stamp, designated, ports, ...rest } = tree;
+    assert.ok(typeof stamp === 'number' && typeof designated === 'string');
+    assert.deepEqual(rest, {
+      ...{ vlan: 0, rootSwitch: true, enabled: false, root: `80:00:${info.mac}` },
+      ...{ rootPort: null, cost: 0, bonusPort: null, bonusCost: 0 },
+    });
+    const [{ cost, ...member }] = ports as Record<string, unknown>[];
+    assert.ok(Number(cost) > 0);
+    assert.deepEqual(member, { port: 1, tagged: false, role: 'Designated' });
     assert.deepEqual([info.pid, info.management], [process.pid, { path, mode: '600' }]);
     assert.match(String(info.mac), /^00:ff(:[\da-f]{2}){4}$/);
     await session.ask('debug/add hash/-');
@@ -91,7 +104,7 @@ for (const make of MAKES) {
 }
 
 test("our own commands' answers are read too, and others are left as lines", async (t) => {
-  const { console: session } = await managedSwitch(t);
+  const { console: session, dir } = await managedSwitch(t);
   const value = async (line: string) => parseReply(line, await session.data(line));
   for (const line of ['port/create 2', 'port/create 4', 'port/trunk 4 1-9', 'port/settpid 2 88a8'])
     await session.ask(line);
@@ -108,8 +121,26 @@ test("our own commands' answers are read too, and others are left as lines", asy
       output: { full: 0, oversize: 0, runt: 0, error: 0 },
     },
   ]);
+  const identifier = `80:00:${((await value('showinfo')) as { mac: string }).mac}`;
+  const times = { hello: 2, maxAge: 20, forwardDelay: 15 };
+  assert.deepEqual(await value('rstp/showinfo'), {
+    rstp: false,
+    bridge: { identifier, priority: 0x8000, ...times },
+    root: { identifier, cost: 0, rootPort: null, ...times },
+    topologyChanges: 0,
+    lastChange: null,
+  });
+  await seated(t, dir);
+  await session.ask('rstp/setrstp 1');
+  await session.ask('rstp/setedge 3 1');
+  assert.deepEqual(await value('rstp/print'), [
+    {
+      ...{ port: 3, role: 'Designated', status: 'Forwarding', cost: 20_000, priority: 128 },
+      ...{ edge: true, pointToPoint: true, protocol: 'rstp', designated: identifier },
+    },
+  ]);
   assert.deepEqual(parseReply('nosuch', ['a', 'b']), ['a', 'b']);
-  for (const command of ['port/print', 'hash/print', 'vlan/print', 'debug/list']) {
+  for (const command of ['port/print', 'hash/print', 'vlan/print', 'debug/list', 'fstp/print', 'rstp/print']) {
     assert.deepEqual(parseReply(command, ['something else', '', ' -- Port']), [], command);
   }
   assert.deepEqual(parseReply('showinfo', ['something else']), ['something else']);
