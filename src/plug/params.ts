@@ -267,7 +267,7 @@ export function describeParams(table: readonly ParamSpec[]): string[] {
     if (spec.type === 'flag') return [spec.name, spec.doc];
     const key = spec.bare ? `[${spec.name}=]` : `${spec.name}=`;
     const initial = spec.type === 'octal' ? spec.default?.toString(8).padStart(4, '0') : spec.default;
-    const notes = [allowed(spec), initial === undefined ? '' : `default ${initial}`].filter((note) => note !== '');
+    const notes = [allowed(spec), initial === undefined || initial === '' ? '' : `default ${initial}`].filter(Boolean);
     return [key + (spec.arg ?? ARGS[spec.type]), spec.doc + (notes.length === 0 ? '' : ` (${notes.join('; ')})`)];
   });
   const width = Math.max(0, ...rows.map(([form]) => form.length));

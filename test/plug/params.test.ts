@@ -229,6 +229,9 @@ describe('help', () => {
       'mode=MODE    mode of the data socket (octal, up to 0777; default 0700)',
     ]);
     assert.equal(describeParams(SERIAL)[0], 'speed=WORD  line speed in bit/s (one of 9600, 38400; default 38400)');
+    assert.deepEqual(describeParams([{ name: 'type', type: 'string', default: '', doc: 'a word' }]), [
+      'type=TEXT  a word',
+    ]);
     assert.deepEqual(describeParams([]), []);
   });
 });
