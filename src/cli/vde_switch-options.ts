@@ -24,6 +24,7 @@ type OptionName =
   | 'priority'
   | 'hashsize'
   | 'sock'
+  | 'mkdir'
   | 'mode'
   | 'dirmode'
   | 'group'
@@ -74,6 +75,12 @@ export const options: readonly OptionSpec<OptionName>[] = [
     arg: 'required',
     metavar: 'DIR',
     help: 'directory of the control socket',
+  },
+  {
+    name: 'mkdir',
+    long: ['mkdir'],
+    arg: 'none',
+    help: 'make the directories above it too; those made go at the end',
   },
   {
     name: 'mode',
@@ -158,6 +165,7 @@ export interface Settings {
   mac: Uint8Array;
   hashSize: number;
   directory: string;
+  parents: boolean;
   mode: number | undefined;
   directoryMode: number | undefined;
   group: number | undefined;
@@ -201,6 +209,7 @@ export function readSettings(line: ParsedLine<OptionName>): Settings {
     mac,
     hashSize: powerOfTwo(integer('--hashsize', line.value('hashsize'), 1, HASH_SIZE_MAX, HASH_SIZE)),
     directory: line.value('sock') ?? (process.geteuid?.() === 0 ? '/var/run/vde.ctl' : '/tmp/vde.ctl'),
+    parents: line.has('mkdir'),
     mode: octalMode('--mode', line.value('mode')),
     directoryMode: octalMode('--dirmode', line.value('dirmode')),
     group: groupOption('--group', line.value('group')),

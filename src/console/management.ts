@@ -5,12 +5,12 @@
  * A socket that nobody listens to any more is taken over; one that answers is a mistake of the user's.
  */
 
-import { chmodSync, chownSync, lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { protectFile } from '../plug/permissions.js';
 import type { Log } from '../switch/control.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
-import { errnoNumber, errnoText, fromNodeError } from '../sys/errors.js';
+import { errnoNumber, errnoText } from '../sys/errors.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import {
@@ -90,13 +90,22 @@ export class ManagementServer {
     this.#listener = socket(AF_UNIX, SOCK_STREAM, this.path);
     try {
       bindUnix(this.#listener, this.path);
-      protect(this.path, this.mode, options.group);
+      this.#protect();
       listen(this.#listener, BACKLOG);
     } catch (error) {
       this.#listener.close();
       throw error;
     }
     this.#watch = loop().watch(this.#listener.fd, EPOLLIN, () => this.#accept());
+  }
+
+  #protect(): void {
+    try {
+      protectFile(this.path, this.mode, this.options.group);
+    } catch (error) {
+      unlinkQuietly(this.path);
+      throw error;
+    }
   }
 
   /** Consoles that are connected. */
@@ -251,15 +260,5 @@ class Connection implements Transport {
   #updateEvents(): void {
     const reads = this.#reading && !this.#ended && !this.#finishing;
     this.#watch.events = (reads ? EPOLLIN : 0) | (this.#output.size > 0 ? EPOLLOUT : 0);
-  }
-}
-
-function protect(path: string, mode: number, group: number | undefined): void {
-  try {
-    if (group !== undefined) chownSync(path, lstatSync(path).uid, group);
-    chmodSync(path, mode);
-  } catch (error) {
-    unlinkQuietly(path);
-    throw fromNodeError(error, path);
   }
 }

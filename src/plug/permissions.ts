@@ -2,7 +2,7 @@
 
 import { chmodSync, chownSync } from 'node:fs';
 import { fromNodeError } from '../sys/errors.js';
-import { groupId } from '../sys/users.js';
+import { groupId, groupName } from '../sys/users.js';
 import { paramError } from './params.js';
 
 /**
@@ -18,12 +18,16 @@ export function groupNumber(group: string | number, locator: string, parameter =
   return gid;
 }
 
-/** @throws VdeError if the kernel refuses: the caller is not a member of the group, or does not own the file. */
-export function protectFile(path: string, mode: number, group: number | undefined): void {
+/**
+ * @param user uid of a new owner.
+ * @throws VdeError if the kernel refuses: the caller is not a member of the group, or does not own the file.
+ */
+export function protectFile(path: string, mode: number, group: number | undefined, user = -1): void {
   try {
-    if (group !== undefined) chownSync(path, -1, group);
+    if (group !== undefined || user >= 0) chownSync(path, user, group ?? -1);
     chmodSync(path, mode);
   } catch (error) {
-    throw fromNodeError(error, path, group === undefined ? undefined : `are you a member of group ${group}?`);
+    const name = group === undefined ? undefined : (groupName(group) ?? group);
+    throw fromNodeError(error, path, name === undefined ? undefined : `are you a member of group ${name}?`);
   }
 }

@@ -7,10 +7,9 @@
  */
 
 import {
-  chmodSync,
-  chownSync,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   lstatSync,
   mkdirSync,
@@ -19,7 +18,8 @@ import {
   realpathSync,
   rmdirSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
+import { protectFile } from '../plug/permissions.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { fromNodeError, VdeError } from '../sys/errors.js';
 import { lockFile } from '../sys/file.js';
@@ -50,6 +50,8 @@ export interface DirectoryOptions {
   directoryMode?: number;
   /** Gid of directory and sockets (`--group`). */
   group?: number;
+  /** Whether the directories above are made if they are missing, to go at the end with the directory (`--mkdir`). */
+  parents?: boolean;
 }
 
 /** The permissions that two optional settings stand for (reference: section 5). */
@@ -76,6 +78,8 @@ export class ControlDirectory {
     /** Permissions of the data sockets. */
     readonly mode: number,
     readonly group: number | undefined,
+    /** Directories above that were made, the innermost last. */
+    private readonly parents: readonly string[],
   ) {}
 
   /**
@@ -83,6 +87,16 @@ export class ControlDirectory {
    * @throws VdeError `EADDRINUSE` if a switch runs there; what the kernel says if it cannot be made.
    */
   static open(directory: string, options: DirectoryOptions = {}): ControlDirectory {
+    const parents = options.parents ? makeParents(dirname(resolve(directory))) : [];
+    try {
+      return ControlDirectory.#open(directory, options, parents);
+    } catch (error) {
+      removeParents(parents);
+      throw error;
+    }
+  }
+
+  static #open(directory: string, options: DirectoryOptions, parents: readonly string[]): ControlDirectory {
     const path = absolute(directory);
     checkUnixPath(path + LONGEST_NAME);
     const { mode, directoryMode } = permissions(options);
@@ -94,13 +108,13 @@ export class ControlDirectory {
         alive: `a switch is running in ${path}: stop it, or give this one another directory`,
         foreign: 'remove it, or choose another directory',
       });
-      protect(path, directoryMode, options.group);
+      protectFile(path, directoryMode, options.group);
       removeDead(path);
       listener = socket(AF_UNIX, SOCK_STREAM, ctl);
       bindUnix(listener, ctl);
       listen(listener, BACKLOG);
-      protect(ctl, mode, options.group);
-      return new ControlDirectory(path, listener, mode, options.group);
+      protectFile(ctl, mode, options.group);
+      return new ControlDirectory(path, listener, mode, options.group, parents);
     } catch (error) {
       if (listener !== undefined) {
         listener.close();
@@ -121,7 +135,7 @@ export class ControlDirectory {
   /** Sets mode and owner of a data socket. A switch of root's gives it to the client's user alone. */
   protectDataSocket(path: string, user: number): void {
     const root = process.geteuid?.() === 0 && user >= 0;
-    protect(path, root ? this.mode & 0o700 : this.mode, this.group, root ? user : undefined);
+    protectFile(path, root ? this.mode & 0o700 : this.mode, this.group, root ? user : undefined);
   }
 
   /** Stops to listen and removes everything that is a switch's. Idempotent. */
@@ -136,6 +150,7 @@ export class ControlDirectory {
     // Locked by another, the directory is that of a switch which is starting here this very moment.
     if (lock === undefined || lockFile(lock, this.path, false)) removeEmpty(this.path);
     if (lock !== undefined) closeSync(lock);
+    removeParents(this.parents);
   }
 }
 
@@ -159,6 +174,28 @@ function absolute(directory: string): string {
   } catch (error) {
     throw fromNodeError(error, directory, 'its parent directory must exist');
   }
+}
+
+/** Makes a directory and those above it that are missing. Returns those made, the innermost last. */
+function makeParents(path: string): string[] {
+  const made: string[] = [];
+  const missing: string[] = [];
+  for (let one = path; !existsSync(one); one = dirname(one)) missing.push(one);
+  for (const one of missing.reverse()) {
+    try {
+      mkdirSync(one);
+      made.push(one);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'EEXIST') continue;
+      removeParents(made);
+      throw fromNodeError(error, one);
+    }
+  }
+  return made;
+}
+
+function removeParents(made: readonly string[]): void {
+  for (const path of made.toReversed()) removeEmpty(path);
 }
 
 /** Makes the directory if it is not there, and locks it. A switch that ends may remove it meanwhile: then once more. */
@@ -214,17 +251,5 @@ function removeEmpty(path: string): void {
     rmdirSync(path);
   } catch {
     // Not empty: what is in it is somebody else's.
-  }
-}
-
-function protect(path: string, mode: number, group: number | undefined, user?: number): void {
-  try {
-    if (group !== undefined || user !== undefined) {
-      const stat = lstatSync(path);
-      chownSync(path, user ?? stat.uid, group ?? stat.gid);
-    }
-    chmodSync(path, mode);
-  } catch (error) {
-    throw fromNodeError(error, path);
   }
 }

@@ -144,6 +144,36 @@ test('a directory that cannot be had: status 255, and the line says why', async 
   assert.equal(readFileSync(join(dir, 'taken/ctl'), 'utf8'), 'precious');
 });
 
+test('--mkdir: the directories above are made, and go with the switch or with its failure', async (t) => {
+  leakCheck(t);
+  const home = tmpDir(t);
+  const dir = join(home, 'a/b/sw');
+  const { process } = await startSwitch(t, 'ours', ['--mkdir', '-s', dir]);
+  writeFileSync(join(home, 'a/kept'), '');
+  process.kill('SIGTERM');
+  await process.exited;
+  assert.deepEqual(readdirSync(join(home, 'a')), ['kept']);
+  assert.match(await refused(['--mkdir', '-s', join(home, 'x/y', 'z'.repeat(120))], 255), /choose a shorter directory/);
+  assert.match(await refused(['--mkdir', '-s', join(home, 'a/kept/x/y')], 255), /kept\/x: Not a directory/);
+  assert.deepEqual(readdirSync(home), ['a']);
+});
+
+test('a group that one is no member of is named, and nothing stays behind', async (t) => {
+  if (!requirePeer(t, 'setpriv')) return;
+  const home = tmpDir(t);
+  // Root without its capabilities is somebody like any other.
+  const start = ['--bounding-set=-all', '--inh-caps=-all', SWITCH, '-s', join(home, 'sw')];
+  const command = process.getuid?.() === 0 ? start : start.slice(2);
+  for (const [file, ...args] of [
+    ['sw', '-g', 'daemon'],
+    ['mgmt', '-M', join(home, 'mgmt'), '--mgmtgroup', 'daemon'],
+  ]) {
+    const { stderr } = await run('setpriv', [...command, ...args]);
+    assert.match(stderr, new RegExp(`/${file}: Operation not permitted \\(are you a member of group daemon\\?\\)\n$`));
+    assert.deepEqual(readdirSync(home), []);
+  }
+});
+
 test('a second start on the directory of a live switch fails and changes nothing there', async (t) => {
   leakCheck(t);
   const { dir, process } = await startSwitch(t, 'ours', ['-m', '600']);
