@@ -67,6 +67,12 @@ export const groupParams = {
     doc: `seconds after which a silent station is forgotten; 0: ${DEFAULT_EXPIRE}`,
   },
   if: { name: 'if', type: 'string', arg: 'INTERFACE', doc: 'interface of the group; otherwise the routes choose' },
+  from: {
+    name: 'from',
+    type: 'string',
+    arg: "'NET,...'",
+    doc: 'only members with an address in these networks are heard, e.g. 10.0.0.0/8,192.0.2.7',
+  },
 } as const satisfies Record<string, ParamSpec>;
 
 /** The values of those that a group is made of. */

@@ -26,6 +26,7 @@ import { enableReceiveOffload, unfragmentedPayloadTo } from '../sys/udp-offload.
 import { PlugBase } from './base.js';
 import { PeerTable } from './peer-table.js';
 import type { Plug } from './plug.js';
+import type { SenderNetworks } from './sender-networks.js';
 import { HELLO_SIZE, makeTag, TunnelHello } from './tunnel-hello.js';
 import { type TunnelEnd, TunnelPeer } from './tunnel-peer.js';
 import { TunnelReceiver } from './tunnel-receiver.js';
@@ -84,6 +85,8 @@ export interface VtepSockets {
    * hear themselves.
    */
   isSelf?: (words: Uint32Array, at: number) => boolean;
+  /** Whence members are heard; from anywhere if undefined. */
+  from?: SenderNetworks;
   /** Whether there may be a member at a socket address; asked when it is heard for the first time. */
   admits?: (words: Uint32Array, at: number) => boolean;
 }
@@ -109,7 +112,7 @@ export class Vtep extends PlugBase implements Plug {
   readonly maxFrame = FRAME_LIMIT;
   readonly takesOffloads = true;
   readonly backlogged = false;
-  /** Datagrams with the header of another network, or none. */
+  /** Datagrams with the header of another network, or none, or of senders that are not to be heard. */
   foreign = 0;
   /** Called once if the kernel refuses to send to the group, with the errno: nobody is reached then. */
   onUnreachable: ((errno: number) => void) | undefined;
@@ -221,6 +224,10 @@ export class Vtep extends PlugBase implements Plug {
     const { words } = this.#receiver.sources as Memory;
     const source = this.#receiver.sourceOffset(message) >>> 2;
     if (this.#sockets.isSelf?.(words, source)) return false;
+    if (this.#sockets.from?.has(words, source) === false) {
+      this.foreign++;
+      return false;
+    }
     if (length > 0 || !this.#vxvde) return true;
     this.#leaving[this.#leavers++] = source;
     if (this.#leavers === LEAVERS_MAX) this.#forgetLeavers();

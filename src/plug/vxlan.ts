@@ -24,6 +24,7 @@ import {
 } from './multicast-group.js';
 import { type ParamSpec, readParams } from './params.js';
 import type { OpenOptions, Scheme } from './scheme.js';
+import { SenderNetworks } from './sender-networks.js';
 import { Vtep, type VtepSockets } from './vtep.js';
 import { VNI_MAX } from './vxlan-header.js';
 
@@ -43,6 +44,7 @@ const params = [
   hashsize,
   expiretime,
   groupParams.if,
+  groupParams.from,
 ] as const satisfies readonly ParamSpec[];
 
 /**
@@ -83,7 +85,8 @@ export const vxlanScheme: Scheme = {
     const values = readParams(params, parsed.params, text);
     const { vni, hashsize } = values;
     const group = await findGroup(parsed.address, values, locator);
-    const sockets = vxlanSockets(group, locator, values, options);
+    const from = values.from === undefined ? undefined : new SenderNetworks(values.from, group.family, locator);
+    const sockets = { ...vxlanSockets(group, locator, values, options), from };
     const expire = values.expiretime || DEFAULT_EXPIRE;
     const plug = new Vtep(sockets, locator, { vni, vxvde: false, hashsize, expiretime: expire });
     tellUnreachable(plug, group, options);

@@ -39,6 +39,7 @@ import { type ParamSpec, paramError, readParams } from './params.js';
 import { groupNumber } from './permissions.js';
 import type { ResolvedLocator } from './resolve.js';
 import type { OpenOptions, Scheme } from './scheme.js';
+import { SenderNetworks } from './sender-networks.js';
 import { Vtep, type VtepSockets } from './vtep.js';
 import { VNI_MAX } from './vxlan-header.js';
 
@@ -65,6 +66,7 @@ export const vxvdeParams = [
   expiretime,
   groupParams.if,
   { name: 'bind', type: 'string', arg: 'ADDRESS', doc: 'address of this machine to send from' },
+  groupParams.from,
 ] as const satisfies readonly ParamSpec[];
 
 /** What a `vxvde` locator says. */
@@ -75,6 +77,8 @@ export interface VxvdeMembership {
   rcvbuf: number | undefined;
   /** Address to send from; any if undefined. */
   bind: string | undefined;
+  /** Whence members are heard; from anywhere if undefined. */
+  from: SenderNetworks | undefined;
   hashsize: number;
   /** In seconds. */
   expiretime: number;
@@ -99,6 +103,7 @@ export async function readVxvde(body: string, bodyAt: number, text: string, loca
     ttl: values.ttl,
     rcvbuf: values.rcvbuf,
     bind,
+    from: values.from === undefined ? undefined : new SenderNetworks(values.from, group.family, locator),
     hashsize: values.hashsize,
     expiretime: values.expiretime || DEFAULT_EXPIRE,
   };
@@ -139,7 +144,7 @@ export function vxvdeSockets(member: VxvdeMembership, locator: string, options: 
     const local = new LocalAddresses(group.family);
     // The first word is family and port: those of all others differ.
     const isSelf = (words: Uint32Array, at: number): boolean => words[at] === own.words[0] && local.has(words, at);
-    return { family: group.family, unicast, multicast, group, isSelf };
+    return { family: group.family, unicast, multicast, group, isSelf, from: member.from };
   } catch (error) {
     for (const socket of opened) socket.close();
     throw error;

@@ -128,6 +128,18 @@ test('a word of leave counts after the frames that arrive together with it', { t
   assert.deepEqual((await other.hears(1))[0].bytes, packet(reply(10)));
 });
 
+test('with a list of networks, others than their members are not heard, nor learned', { timeout }, async (t) => {
+  leakCheck(t);
+  const peer = await stranger(t);
+  const open = await member(t, `vxvde:///from='192.0.2.0/24,${HERE}/24'`);
+  const shut = await member(t, `vxvde:///from='${HERE}7,192.0.2.0/24'`);
+  const [heard, nothing] = [new Collector(open), new Collector(shut)];
+  await peer.send(packet(reply(1)));
+  await heard.count(1);
+  await nothing.until(() => shut.foreign === 1, 'refused');
+  assert.deepEqual([open.table.size, open.foreign, shut.table.size, nothing.frames.length], [1, 0, 0, 0]);
+});
+
 test('other networks, other headers and group addresses are neither delivered nor learned', { timeout }, async (t) => {
   leakCheck(t);
   const peer = await stranger(t);

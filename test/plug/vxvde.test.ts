@@ -25,6 +25,7 @@ describe('what a vxvde locator says', () => {
       ttl: 1,
       rcvbuf: undefined,
       bind: undefined,
+      from: undefined,
       hashsize: 1024,
       expiretime: 128,
     });
@@ -55,12 +56,15 @@ describe('what a vxvde locator says', () => {
 
   it('the other parameters, shortened too; the first of the table is meant', async () => {
     const names = vxvdeParams.map(({ name }) => name);
-    const order = ['port', 'vni', 'grp', 'ttl', 'rcvbuf', 'v6', 'v4', 'hashsize', 'expiretime', 'if', 'bind'];
+    const order = ['port', 'vni', 'grp', 'ttl', 'rcvbuf', 'v6', 'v4', 'hashsize', 'expiretime', 'if', 'bind', 'from'];
     assert.deepEqual(names, order);
     const member = await read('/p=5000/v=9/t=3/r=64k/h=7/e=2/b=127.0.0.1/i=lo');
     const { group, ...rest } = member;
     assert.deepEqual([group.port, group.interfaceName], [5000, 'lo']);
-    assert.deepEqual(rest, { vni: 9, ttl: 3, rcvbuf: 65_536, hashsize: 7, expiretime: 2, bind: '127.0.0.1' });
+    assert.deepEqual(rest, {
+      ...{ vni: 9, ttl: 3, rcvbuf: 65_536, hashsize: 7, expiretime: 2, bind: '127.0.0.1' },
+      from: undefined,
+    });
     assert.equal((await read('/port=domain')).group.port, 53);
     assert.equal((await read('/expiretime=0')).expiretime, 128);
     assert.equal((await read('/grp')).vni, (process.getegid?.() ?? 0) & VNI_MAX);
@@ -87,11 +91,15 @@ const REFUSED: [locator: string, message: RegExp][] = [
   ['vxvde:///port=70000', /parameter "port": 70000 is out of range \(1 to 65535\)/],
   ['vxvde:///port=0', /parameter "port": 0 is out of range/],
   ['vxlan:///port=no-such-service', /"no-such-service" is no port and no UDP service/],
+  ["vxvde:///from='10.0.0.0/33'", /parameter "from": "33" is not a prefix length \(0 to 32\)/],
+  ["vxvde:///from='10.0.0.0/8,x'", /parameter "from": "x" is no network \(write from='10\.0\.0\.0\/8,192\.0\.2\.7'/],
+  ["vxlan:///from='fd00::/8'", /parameter "from": fd00:: is not of the family of the group/],
+  ['vxvde:///from=10.0.0.0/8', /unknown parameter "8"/],
   ['vxvde:///ttl=256', /parameter "ttl": "256" is out of range/],
   ['vxvde:///hashsize=1g', /parameter "hashsize": "1g" is not a number/],
   ['vxvde:///hashsize=262145', /parameter "hashsize": "262145" is out of range/],
   ['vxvde:///rcvbuf=x', /parameter "rcvbuf": "x" is not a size/],
-  ['vxlan:///grp=5', /unknown parameter "grp".*valid: port, vni, ttl, rcvbuf, v6, v4, hashsize, expiretime, if\)/],
+  ['vxlan:///grp=5', /unknown parameter "grp".*valid: port, vni, ttl, rcvbuf, v6, v4, hashsize, expiretime, if, from\)/],
   ['vxvde:///nonsense', /unknown parameter "nonsense"/],
 ];
 
