@@ -14,10 +14,14 @@
  *     octet 0   kind: 0xd1 request, 0xd2 answer (of this version)
  *     1 to 6    challenge
  *     7 to 12   request: zero; answer: tag
+ *
+ * One octet alone keeps what stands between two ends (a NAT, a firewall) from forgetting them; it means nothing else.
  */
 
 export const TAG_SIZE = 6;
 export const HELLO_SIZE = 1 + 2 * TAG_SIZE;
+
+export const KEEP_ALIVE = Uint8Array.of(0xd3);
 
 const REQUEST = 0xd1;
 const ANSWER = 0xd2;
@@ -46,6 +50,11 @@ export function makeTag(random: Random): Uint8Array {
 /** Whether `length` bytes are a request or an answer by their looks. */
 export function isHello(bytes: Uint8Array, at: number, length: number): boolean {
   return length === HELLO_SIZE && (bytes[at] === REQUEST || bytes[at] === ANSWER);
+}
+
+/** Whether `length` bytes are `KEEP_ALIVE`. */
+export function isKeepAlive(bytes: Uint8Array, at: number, length: number): boolean {
+  return length === KEEP_ALIVE.length && bytes[at] === KEEP_ALIVE[0];
 }
 
 /** What one end knows of one peer. Times are in ms of any clock that does not go back. */

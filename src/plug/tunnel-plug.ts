@@ -23,7 +23,7 @@ import {
 import { enableReceiveOffload, unfragmentedPayload } from '../sys/udp-offload.js';
 import { PlugBase } from './base.js';
 import type { Adoptable, Drops, Plug } from './plug.js';
-import { HELLO_SIZE, makeTag, TunnelHello } from './tunnel-hello.js';
+import { HELLO_SIZE, KEEP_ALIVE, makeTag, TunnelHello } from './tunnel-hello.js';
 import { TunnelPeer } from './tunnel-peer.js';
 import { TunnelReceiver } from './tunnel-receiver.js';
 import { TunnelSender } from './tunnel-sender.js';
@@ -49,6 +49,8 @@ export interface TunnelPlugOptions {
   hello?: boolean;
   /** Counters to use in place of its own. */
   drops?: Drops;
+  /** Seconds after which something is sent that says nothing, again and again, also if another process serves the end. */
+  keepAlive?: number;
 }
 
 /** See the head of this file. */
@@ -62,11 +64,12 @@ export class TunnelPlug extends PlugBase implements Plug {
   /** As much may wait in the kernel before its event for room comes. */
   readonly #half: number;
   #watch: Watch | undefined;
+  readonly #keepAlive: NodeJS.Timeout | undefined;
   #blocked = false;
   #idle = 0;
 
   /** Takes the socket over. */
-  constructor(socket: Descriptor, { name, hello = true, drops }: TunnelPlugOptions) {
+  constructor(socket: Descriptor, { name, hello = true, drops, keepAlive }: TunnelPlugOptions) {
     super(drops);
     this.name = name;
     this.#socket = socket;
@@ -94,6 +97,9 @@ export class TunnelPlug extends PlugBase implements Plug {
     };
     this.#peer = new TunnelPeer(end, 0, 0, hello ? new TunnelHello(tag, randomFillSync) : undefined);
     this.#peer.findPath(performance.now());
+    if (keepAlive !== undefined) {
+      this.#keepAlive = setInterval(() => this.#post(KEEP_ALIVE), keepAlive * 1000).unref();
+    }
   }
 
   get maxFrame(): number {
@@ -183,6 +189,7 @@ export class TunnelPlug extends PlugBase implements Plug {
   }
 
   protected override release(): void {
+    clearInterval(this.#keepAlive);
     this.#watch?.close();
     this.#socket.close();
   }

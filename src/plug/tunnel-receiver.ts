@@ -14,7 +14,7 @@ import type { Memory } from '../sys/memory.js';
 import { SEGMENT_CONTROL_ROOM, segmentSize } from '../sys/udp-offload.js';
 import type { Drops } from './plug.js';
 import { LAST, PIECES_MAX, PREFIX, PREFIX_AND_OFFLOAD } from './tunnel-format.js';
-import { isHello, TAG_SIZE } from './tunnel-hello.js';
+import { isHello, isKeepAlive, TAG_SIZE } from './tunnel-hello.js';
 import { Reassembly } from './tunnel-reassembly.js';
 
 /** Messages asked for at a time while they are long: a burst's worth of bytes is to stay in the cache. */
@@ -165,7 +165,7 @@ export class TunnelReceiver {
     if (accepts !== undefined && !accepts(bytes, start, length, message)) return NOTHING;
     if (length < FRAME_MIN) {
       if (isHello(bytes, at, length)) return HELLO;
-      drops.runt++;
+      if (!isKeepAlive(bytes, at, length)) drops.runt++;
       return NOTHING;
     }
     if (this.#isTagged(at)) {

@@ -1,5 +1,5 @@
 /**
- * `udp://[ADDRESS:]PORT->ADDRESS:PORT`: a cable through an IP network to one peer (reference: plugins, section 6). One UDP
+ * `udp://[ADDRESS:]PORT->ADDRESS:PORT[/keepalive=SECONDS]`: a cable through an IP network to one peer (reference: plugins, section 6). One UDP
  * datagram is one frame, and nothing else; what two ends of ours do beyond that is in `tunnel-plug.ts`.
  *
  * The first `->` separates our side from the peer's, the last colon of each an address from its port. Addresses may be
@@ -20,6 +20,8 @@ import {
   udpSocket,
 } from '../sys/inet.js';
 import { AF_INET } from '../sys/socket.js';
+import { parseSlash } from './locator.js';
+import { type ParamSpec, readParams } from './params.js';
 import type { ResolvedLocator } from './resolve.js';
 import type { Scheme } from './scheme.js';
 import { TunnelPlug } from './tunnel-plug.js';
@@ -27,6 +29,17 @@ import { TunnelPlug } from './tunnel-plug.js';
 const SYNTAX = '[ADDRESS:]PORT->ADDRESS:PORT';
 const ARROW = '->';
 const PORT_MAX = 65_535;
+
+const params = [
+  {
+    name: 'keepalive',
+    type: 'number',
+    arg: 'SECONDS',
+    min: 1,
+    max: 86_400,
+    doc: 'how often to send something that means nothing, for a NAT on the way not to forget the peer',
+  },
+] as const satisfies readonly ParamSpec[];
 
 /** One side of the arrow: `host` is empty if it is not said. */
 export interface UdpSide {
@@ -130,13 +143,17 @@ function remedyFor({ address }: InetAddress): string {
  * @param hello whether an end of ours at the other side is to be found out about, see `TunnelPlugOptions`.
  * @throws VdeError naming the locator, or the address that cannot be had or reached.
  */
-export async function openUdp({ body, locator }: ResolvedLocator, hello = true): Promise<TunnelPlug> {
-  const { own, peer } = await resolveSides(body, locator);
+export async function openUdp({ body, bodyAt, text, locator }: ResolvedLocator, hello = true): Promise<TunnelPlug> {
+  // The address is no text to decode: a zone, %ed0, is none.
+  const slash = body.indexOf('/');
+  const end = slash < 0 ? body.length : slash;
+  const values = readParams(params, parseSlash(body.slice(end), bodyAt + end, text).params, text);
+  const { own, peer } = await resolveSides(body.slice(0, end), locator);
   const socket = udpSocket(addressFamily(peer.address), locator);
   try {
     bindInet(socket, own, ownRemedy(own));
     connectInet(socket, peer, remedyFor(peer));
-    return new TunnelPlug(socket, { name: locator, hello });
+    return new TunnelPlug(socket, { name: locator, hello, keepAlive: values.keepalive });
   } catch (error) {
     socket.close();
     throw error;
@@ -145,9 +162,9 @@ export async function openUdp({ body, locator }: ResolvedLocator, hello = true):
 
 export const udpScheme: Scheme = {
   name: 'udp',
-  syntax: SYNTAX,
+  syntax: `${SYNTAX}[/parameters]`,
   doc: 'a cable to one peer through an IP network, one UDP datagram for each frame',
-  params: [],
+  params,
   adoptable: true,
   open: (locator) => openUdp(locator),
 };

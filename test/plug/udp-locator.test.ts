@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { totalDrops } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
 import { splitUdp } from '../../src/plug/udp.js';
 import { VdeError } from '../../src/sys/errors.js';
 import { loop } from '../../src/sys/loop.js';
 import { cleanup } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
+import { eventually } from '../support/network.js';
 import { Collector, frame, sendAll } from './frames.js';
-import { boundSocket, freePorts } from './udp-pair.js';
+import { boundSocket, freePorts, RawEnd } from './udp-pair.js';
 
 loop();
 
@@ -64,6 +66,8 @@ for (const [locator, code, text] of [
   ['udp://1234->127.0.0.1:70000', 'EINVAL', /"70000" is not a port/],
   ['udp://1234->:5678', 'EINVAL', /the peer's address is missing/],
   ['udp://1234->5678', 'EINVAL', /the peer's address is missing/],
+  ['udp://0->127.0.0.1:9/keepalive=0', 'EINVAL', /parameter "keepalive": "0" is out of range.*1 to 86400/],
+  ['udp://0->127.0.0.1:9/kepalive=9', 'EINVAL', /unknown parameter "kepalive" at character 22 .*"keepalive"/],
   ['udp://none->127.0.0.1:5678', 'EINVAL', /no UDP service "none"/],
   ['udp://1234->::g:5678', 'EINVAL', /"::g" is not an address/],
   ['udp://::1:0->127.0.0.1:5678', 'EAFNOSUPPORT', /::1 is not an IPv4 address, which the peer's is/],
@@ -83,6 +87,25 @@ for (const [locator, code, text] of [
     });
   });
 }
+
+test('with keepalive a NAT on the way hears from us in time; the other end hears nothing', async (t) => {
+  leakCheck(t);
+  const [here, there] = freePorts(t, 2);
+  const peer = RawEnd.connected(t, there, here);
+  const plug = await openPlug(`udp://127.0.0.1:${here}->127.0.0.1:${there}/keepalive=1`);
+  cleanup(t, () => plug.close());
+  const arrived = new Collector(plug);
+  let kept: Buffer | undefined;
+  await eventually('kept alive', async () => {
+    kept ??= peer.receive();
+    return kept !== undefined;
+  });
+  assert.equal(kept?.length, 1);
+  peer.send(kept as Buffer);
+  peer.send(frame(60, 1));
+  await arrived.count(1);
+  assert.equal(totalDrops(plug.drops), 0);
+});
 
 test('a port that another program has is said', async (t) => {
   leakCheck(t);

@@ -99,7 +99,10 @@ const REFUSED: [locator: string, message: RegExp][] = [
   ['vxvde:///hashsize=1g', /parameter "hashsize": "1g" is not a number/],
   ['vxvde:///hashsize=262145', /parameter "hashsize": "262145" is out of range/],
   ['vxvde:///rcvbuf=x', /parameter "rcvbuf": "x" is not a size/],
-  ['vxlan:///grp=5', /unknown parameter "grp".*valid: port, vni, ttl, rcvbuf, v6, v4, hashsize, expiretime, if, from\)/],
+  [
+    'vxlan:///grp=5',
+    /unknown parameter "grp".*valid: port, vni, ttl, rcvbuf, v6, v4, hashsize, expiretime, if, from\)/,
+  ],
   ['vxvde:///nonsense', /unknown parameter "nonsense"/],
 ];
 
