@@ -91,8 +91,9 @@ export class Mirrors {
   add(spec: MirrorSpec): Mirror {
     if (this.#all.length >= MIRRORS_MAX) throw refusal('ENOSPC', 'mirrors');
     for (const port of spec.ports ?? []) this.#checkSource(port, spec);
-    const id = ++this.#last;
+    const id = this.#last + 1;
     const mirror: Running = { ...spec, id, frames: 0, bytes: 0, output: this.#open(id, spec) };
+    this.#last = id;
     if (this.#all.length === 0) this.owner.observers.add(this.#observer);
     this.#all = [...this.#all, mirror];
     return mirror;

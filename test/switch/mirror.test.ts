@@ -175,7 +175,7 @@ test('what cannot be is refused, and nothing has changed', () => {
   assert.throws(() => mirrors.remove(1), { code: 'ENOENT' });
   assert.equal(mirrors.list.length, 0);
   assert.equal(sw.observers.watching, false);
-  mirrors.add({ ports: list(1), direction: both, to: { port: 3 } });
+  assert.equal(mirrors.add({ ports: list(1), direction: both, to: { port: 3 } }).id, 1);
   assert.throws(() => mirrors.add({ ports: list(3), direction: both, to: { vlan: 5 } }), { code: 'EINVAL' });
   assert.throws(() => mirrors.add({ ports: list(2), direction: both, to: { port: 1 } }), { code: 'EINVAL' });
   for (let i = 1; i < 64; i++) mirrors.add({ ports: list(1), direction: both, to: { port: 3 } });
