@@ -22,6 +22,7 @@ import { groupId, userName } from '../sys/users.js';
 import { complain, onSignals, runCommand } from './command.js';
 import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
+import { DropNotice } from './drop-notice.js';
 import { type OptionSpec, type ParsedLine, parseOptions, usageError } from './getopt.js';
 import { IpLog } from './iplog.js';
 import { octalMode, portNumber } from './option-values.js';
@@ -253,6 +254,7 @@ async function vdePlug(args: string[]): Promise<number> {
     const cable = new Cable(a, b, log && ((burst) => log.look(burst)));
     warnWhenDown(a, b);
     warnWhenDown(b, a);
+    for (const plug of [a, b]) session.tellDrops(plug);
     daemon.ready();
     const { lost, error } = await cable.ended;
     const other = lost === a ? b : a;
@@ -342,6 +344,13 @@ class Session {
   own(plug: Plug): Plug {
     this.#plugs.push(plug);
     return plug;
+  }
+
+  /** Has the user told of frames that an end drops, unless somebody else serves it. */
+  tellDrops(plug: Plug): void {
+    if (plug.adopted) return;
+    const drops = new DropNotice(plug, complain);
+    this.onCleanUp(() => drops.close());
   }
 
   onCleanUp(step: () => void): void {

@@ -263,7 +263,7 @@ test('the stream is put together again however it is cut: one byte at a time', a
   assert.deepEqual(end.received, frames);
 });
 
-test('empty, short and oversize records are skipped, and the stream stays in step', async (t) => {
+test('empty, short and oversize records are skipped, the latter said, and the stream stays in step', async (t) => {
   if (!requirePeer(t, '/usr/bin/vde_switch')) return;
   leakCheck(t);
   const { dir } = await startSwitch(t, 'debian');
@@ -275,6 +275,11 @@ test('empty, short and oversize records are skipped, and the stream stays in ste
   plug.process.stdin.write(records(first, ...junk, last));
   await end.receive('last');
   assert.deepEqual(end.received, [first, last]);
+  await plug.process.waitFor(/^vde_plug: .*: frames dropped so far: \d too long\n$/, { stream: 'stderr' });
+  plug.process.stdin.write(records(Buffer.alloc(20_000, 0xff)));
+  plug.process.stdin.end();
+  await plug.process.exited;
+  assert.match(plug.process.stderr, /^[^\n]+\n[^\n]+ so far: \d too long\n$/);
 });
 
 test('what was piped in before the end is all delivered, five times of five', async (t) => {
