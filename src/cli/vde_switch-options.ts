@@ -18,6 +18,7 @@ type OptionName =
   | 'version'
   | 'numports'
   | 'hub'
+  | 'transparent'
   | 'fstp'
   | 'rstp'
   | 'macaddr'
@@ -51,6 +52,12 @@ export const options: readonly OptionSpec<OptionName>[] = [
     help: `number of ports (${DEFAULT_PORTS}), at most ${PORTS_MAX}`,
   },
   { name: 'hub', short: 'x', long: ['hub'], arg: 'none', help: 'be a hub: every frame goes to every port' },
+  {
+    name: 'transparent',
+    long: ['transparent'],
+    arg: 'none',
+    help: 'leave VLAN tags alone: every port carries every VLAN',
+  },
   { name: 'fstp', short: 'F', long: ['fstp'], arg: 'none', help: "VDE's fast spanning tree, one for each VLAN" },
   { name: 'rstp', long: ['rstp'], arg: 'none', help: 'rapid spanning tree of IEEE 802.1D-2004, one for all VLANs' },
   { name: 'macaddr', long: ['macaddr'], arg: 'required', metavar: 'MAC', help: "the switch's own address" },
@@ -160,6 +167,7 @@ export const options: readonly OptionSpec<OptionName>[] = [
 export interface Settings {
   ports: number;
   hub: boolean;
+  transparent: boolean;
   tree: TreeMode;
   priority: number;
   mac: Uint8Array;
@@ -204,6 +212,7 @@ export function readSettings(line: ParsedLine<OptionName>): Settings {
   return {
     ports: integer('--numports', line.value('numports'), 1, PORTS_MAX, DEFAULT_PORTS),
     hub: line.has('hub'),
+    transparent: line.has('transparent'),
     tree: treeMode(line.has('fstp'), line.has('rstp'), line.has('hub')),
     priority: integer('--priority', line.value('priority'), 0, PRIORITY_MAX, DEFAULT_PRIORITY),
     mac,

@@ -26,6 +26,7 @@ function* configuration({ service, hashSize }: ConsoleTarget): Lines {
   const { table } = target;
   yield `port/setnumports ${target.portCount}`;
   yield `port/sethub ${target.hub ? 1 : 0}`;
+  if (target.transparent) yield 'vlan/transparent 1';
   yield `hash/setsize ${hashSize}`;
   yield `hash/setgcint ${sweepInterval}`;
   yield `hash/setexpire ${table.expire}`;

@@ -1,6 +1,7 @@
 /**
  * Commands of ours for ports as other switches have them: access ports and trunks (IEEE 802.1Q), whose VLANs are set at
  * once instead of one by one; tunnel ports and service tags (IEEE 802.1ad). A port is none of these until it is told so.
+ * And a switch that leaves all tags alone.
  */
 
 import { EtherType } from '../frame/ethernet.js';
@@ -68,6 +69,16 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
       syntax: 'N',
       help: 'make port N an ordinary port again; its vlans stay',
       run: (argument) => setHybrid(target, leadingInteger(argument)),
+    },
+    {
+      name: 'vlan/transparent',
+      syntax: '0/1',
+      help: 'leave tags alone: ports of vlan 0 carry all vlans. 1=Y 0=N',
+      run(argument) {
+        const [on] = integers(argument, 1);
+        if (on !== 0 && on !== 1) throw consoleError('EINVAL');
+        target.transparent = on === 1;
+      },
     },
     {
       name: 'port/modes',

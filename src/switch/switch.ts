@@ -44,7 +44,7 @@ export interface SwitchOptions {
   hub?: boolean;
   /** Whether the ports reach only the one that is seated first, see `Concentrator`. */
   concentrator?: ConcentratorKind;
-  /** Whether 802.1Q tags are left alone: every port is in every VLAN, only addresses are learned for each. */
+  /** See `Switch.transparent`. */
   transparent?: boolean;
   /** The switch's own address, which its spanning tree's frames come from; one at random if not given. */
   mac?: MacAddress;
@@ -65,9 +65,10 @@ export class Switch {
   readonly tree: SpanningTree;
   readonly observers = new Observers();
   hub: boolean;
+  /** Whether 802.1Q tags are left alone: who is in VLAN 0 is in every VLAN, only addresses are learned for each. */
+  transparent: boolean;
   /** Called when an endpoint has left, whoever caused it. */
   onLeft: ((port: Port, endpoint: Endpoint) => void) | undefined;
-  readonly #transparent: boolean;
   readonly #now: () => number;
   readonly #touched: Port[] = [];
   /** Active ports, for hub mode. */
@@ -82,7 +83,7 @@ export class Switch {
     this.table.removed = this.debug.hashRemoved;
     this.hub = options.hub ?? false;
     this.#concentrator = options.concentrator && new Concentrator(options.concentrator);
-    this.#transparent = options.transparent ?? false;
+    this.transparent = options.transparent ?? false;
     this.#now = options.now;
     this.vlans.set(0, new Vlan(0, PORTS_MAX + 1));
     this.tree = new SpanningTree(this, options.mac ?? randomMac(options.random), options.priority);
@@ -294,7 +295,7 @@ export class Switch {
         last2 = w2;
         lastVlan = id;
         decision = NO_DECISION;
-        vlan = this.#transparent ? this.vlans.get(0) : id === NO_VLAN ? undefined : this.vlans.get(id);
+        vlan = this.transparent ? this.vlans.get(0) : id === NO_VLAN ? undefined : this.vlans.get(id);
         if (w0 === GROUP0 && (w1 & 0xffff) === GROUP1 && this.tree.running) {
           decision = CONTROL;
         } else if (vlan !== undefined && vlan.member[port.number] !== NOT_MEMBER) {
@@ -332,7 +333,7 @@ export class Switch {
   /** Sends a frame out at a port in the form that its membership and its kind of tags ask for. */
   #egress(from: Port, egress: Port, vlan: Vlan, burst: Burst, slot: number, tagged: boolean): void {
     const wantsTag = vlan.member[egress.number] === TAGGED;
-    if ((wantsTag === tagged && (!tagged || egress.tpid === from.tpid)) || this.#transparent) this.#push(egress, slot);
+    if ((wantsTag === tagged && (!tagged || egress.tpid === from.tpid)) || this.transparent) this.#push(egress, slot);
     else this.#push(egress, this.#retag(burst, slot, vlan.id, tagged, wantsTag, egress.tpid));
   }
 

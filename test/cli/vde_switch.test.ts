@@ -327,6 +327,17 @@ test('-n gives ports 1 to N; the client after the last is refused and told so', 
   await process.waitFor(/client refused .*no free port among its 2/, { stream: 'stderr' });
 });
 
+test('--transparent: frames of any VLAN pass, with their tags', async (t) => {
+  leakCheck(t);
+  const { dir } = await startSwitch(t, 'ours', ['--transparent']);
+  const [a, b] = [await openEnd(t, dir), await openEnd(t, dir)];
+  const plain = frame({ tag: 'in a VLAN' });
+  const tagged = Buffer.concat([plain.subarray(0, 12), Buffer.from('81000fa0', 'hex'), plain.subarray(12)]);
+  a.send(tagged);
+  await eventually('it arrives', async () => b.received.length > 0);
+  assert.deepEqual(b.received, [tagged]);
+});
+
 test('--tap seats an interface; one that cannot be had is said, and the switch runs without it', async (t) => {
   if (!requirePeer(t, 'ip', 'unshare', 'nsenter') || !requireTun(t) || !requireUserNamespaces(t)) return;
   leakCheck(t);

@@ -99,6 +99,27 @@ test('an access port is in one VLAN and takes no tags', () => {
   ]);
 });
 
+test('a transparent switch passes all tags on as they are, and learns addresses for each VLAN', () => {
+  const { sw, seat } = virtualSwitch();
+  const table = forwardingCommands(sw);
+  const [one, two, three] = [seat(1), seat(2), seat(3)];
+  const tagged = (tci: number, to: Buffer = BROADCAST, from: Buffer = station(1)) => frame(to, from, { tci });
+  one.receive(tagged(7));
+  refused(table, '1022', 'vlan/transparent', 'vlan/transparent 2', 'vlan/transparent x');
+  assert.deepEqual([two.take(), portOf(sw, 1).inputDrops.vlan], [[], 1]);
+  data(table, 'vlan/transparent 1');
+  one.receive(tagged(7));
+  one.receive(tagged(0x6fff));
+  for (const plug of [two, three]) assert.deepEqual(plug.take(), [tagged(7), tagged(0x6fff)]);
+  two.receive(tagged(7, station(1), station(2)));
+  two.receive(tagged(8, station(1), station(2)));
+  assert.deepEqual(one.take(), [tagged(7, station(1), station(2)), tagged(8, station(1), station(2))]);
+  assert.deepEqual(three.take(), [tagged(8, station(1), station(2))]);
+  data(table, 'vlan/transparent 0');
+  one.receive(tagged(7));
+  assert.deepEqual(two.take(), []);
+});
+
 test('a trunk carries the VLANs that it allows, also those made later, and its native one without a tag', () => {
   const { sw, seat } = virtualSwitch();
   const table = forwardingCommands(sw);
@@ -195,7 +216,14 @@ test('lists of VLANs are written as short as they can be, and read back', () => 
 test('what showconfig prints makes another switch the same', (t) => {
   const [first, second] = [service(t), service(t)];
   const lines = [
-    ...['port/setnumports 12', 'vlan/create 5', 'vlan/create 4094', 'hash/setexpire 50', 'hash/setsize 256'],
+    ...[
+      'vlan/transparent 1',
+      'port/setnumports 12',
+      'vlan/create 5',
+      'vlan/create 4094',
+      'hash/setexpire 50',
+      'hash/setsize 256',
+    ],
     ...['port/create 2', 'port/setvlan 2 5', 'vlan/addport 4094 2', 'vlan/addport 0 2', 'port/setuser 2 root'],
     ...[
       'port/create 3',
