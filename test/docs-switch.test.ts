@@ -41,7 +41,7 @@ test('the scripts of the page are carried out', (t) => {
   const scripts = blocks
     .flatMap((text) => text.trim().split(/\n\n/))
     .filter((text) => /^(#.*\n)?(vlan|port)\//.test(text));
-  assert.equal(scripts.length, 3);
+  assert.equal(scripts.length, 4);
   for (const script of scripts) {
     const { dir, table } = managed(t);
     writeFileSync(join(dir, 'rc'), script);

@@ -7,6 +7,7 @@ import { TAGGED } from '../switch/vlan.js';
 import { sortedVlans } from '../switch/vlan-management.js';
 import type { ConsoleCommand, Lines } from './command-table.js';
 import { mirrorConfiguration } from './mirror-commands.js';
+import { portGroupConfiguration } from './port-group-commands.js';
 import { treeConfiguration } from './rstp-commands.js';
 import type { ConsoleTarget } from './target.js';
 import { formatVlanList } from './vlan-list.js';
@@ -33,6 +34,7 @@ function* configuration({ service, hashSize }: ConsoleTarget): Lines {
   yield `hash/setminper ${table.minPersistence}`;
   for (const { id } of sortedVlans(target)) if (id !== 0) yield `vlan/create ${id}`;
   for (const port of target.ports) if (port) yield* portConfiguration(target, port);
+  yield* portGroupConfiguration(service);
   yield* treeConfiguration(target);
   for (const { id, remoteSpan } of sortedVlans(target)) if (remoteSpan) yield `vlan/rspan ${id} 1`;
   yield* mirrorConfiguration(service);

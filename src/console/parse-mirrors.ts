@@ -1,4 +1,4 @@
-/** What `port/mirrors` shows, read back. */
+/** What `port/mirrors` and `port/groups` show, read back. */
 
 export interface ShownMirror {
   mirror: number;
@@ -22,5 +22,25 @@ export function parseMirrors(lines: readonly string[]): ShownMirror[] {
     if (!match) return [];
     const [, mirror, ports, direction, frames, bytes, to, target] = match;
     return [{ mirror: Number(mirror), ports, direction, frames: Number(frames), bytes: Number(bytes), to, target }];
+  });
+}
+
+export interface ShownPortGroup {
+  name: string;
+  /** As a list: `1-4,9`. */
+  ports: string;
+  /** Permissions of its socket, in octal. */
+  mode: string;
+  /** Whom the socket is given to, by name or number; null if to none. */
+  group: string | null;
+}
+
+/** Reads the lines of `port/groups`; lines of another kind are passed over. */
+export function parsePortGroups(lines: readonly string[]): ShownPortGroup[] {
+  return lines.flatMap((line) => {
+    const match = /^Group (\S+) ports=(\S*) mode=([0-7]+) group=(.+)$/.exec(line);
+    if (!match) return [];
+    const [, name, ports, mode, group] = match;
+    return [{ name, ports, mode, group: group === 'NONE' ? null : group }];
   });
 }

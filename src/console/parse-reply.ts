@@ -1,7 +1,7 @@
 /** The answers of a switch's console as values: which reader understands which command's data block. */
 
 import { parseDebugList, parseHelp, parsePlugins, parseSettings, parseShowinfo } from './parse-info.js';
-import { parseMirrors } from './parse-mirrors.js';
+import { parseMirrors, parsePortGroups } from './parse-mirrors.js';
 import { parseDrops, parseModes, parsePorts } from './parse-ports.js';
 import { parseHash, parseVlans } from './parse-tables.js';
 import { parseFstpInfo, parseFstpTrees, parseRstpInfo, parseRstpPorts } from './parse-trees.js';
@@ -28,6 +28,7 @@ const READERS: Readonly<Record<string, Reader>> = {
   'port/drops': parseDrops,
   'port/modes': parseModes,
   'port/mirrors': parseMirrors,
+  'port/groups': parsePortGroups,
   'port/mirror': ([line = '']) => ({ mirror: Number(line.replace('Mirror ', '')) }),
   'vlan/print': parseVlans,
   'vlan/allprint': parseVlans,

@@ -10,6 +10,7 @@ import { mirrorCommands } from './mirror-commands.js';
 import { loadPlugin } from './plugin-loader.js';
 import { type PluginLoader, PluginRegistry, pluginCommands } from './plugins.js';
 import { portCommands } from './port-commands.js';
+import { portGroupCommands } from './port-group-commands.js';
 import { portModeCommands } from './port-mode-commands.js';
 import { rstpCommands } from './rstp-commands.js';
 import { loadCommand } from './script.js';
@@ -54,6 +55,7 @@ export function switchConsole(target: ConsoleTarget, loader: PluginLoader = load
     ...vlanCommands(forwarding),
     ...rstpCommands(forwarding),
     ...mirrorCommands(target.service),
+    ...portGroupCommands(target.service),
   );
   return { table, plugins };
 }

@@ -1,5 +1,6 @@
 /**
- * The control socket of a switch: `DIR/ctl`, where clients ask for a port (reference: VDE switch socket protocol).
+ * The control socket of a switch, `DIR/ctl`, and those of port groups beside it, where clients ask for a port (reference:
+ * VDE switch socket protocol).
  *
  * A client connects, sends one request and gets one address back; frames then flow over a pair of datagram sockets, and
  * the end of the control stream is the end of the port. Nothing that a client says is believed: who it is the kernel is
@@ -54,6 +55,8 @@ class Client {
   constructor(
     readonly stream: Descriptor,
     readonly credentials: Credentials,
+    /** Port group whose socket it came by. */
+    readonly portGroup: string | undefined,
   ) {}
 }
 
@@ -85,8 +88,14 @@ export class ControlServer {
     return this.#clients.size;
   }
 
-  #welcome(stream: Descriptor): void {
-    const client = new Client(stream, peerCredentials(stream));
+  /** Serves the socket of a port group, which stays the caller's, too. Returns what ends that. */
+  serve(listener: Descriptor, portGroup: string): () => void {
+    const acceptor = new Acceptor(listener, this.log, (stream) => this.#welcome(stream, portGroup));
+    return () => acceptor.close();
+  }
+
+  #welcome(stream: Descriptor, portGroup?: string): void {
+    const client = new Client(stream, peerCredentials(stream), portGroup);
     const { uid } = client.credentials;
     const ofUser = this.#pendingByUser.get(uid) ?? 0;
     if (this.#pending >= PENDING_MAX || ofUser >= PENDING_PER_USER_MAX) {
@@ -165,6 +174,7 @@ export class ControlServer {
         description: request.description,
         user: end.user,
         identity: identityOf(client),
+        portGroup: client.portGroup,
       });
       client.seat = { port, endpoint: port.endpoints[0] };
       client.received = Buffer.alloc(0);

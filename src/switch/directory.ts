@@ -40,6 +40,8 @@ import {
 const BACKLOG = 4096;
 /** `PPP.F` of a switch, `fdN` of a C hub that a program made, `.PPPPP-SSSSS` of a client. */
 const DATA_SOCKET = /^(\d{3,5}\.\d+|fd\d+|\.\d{5,}-\d{5})$/;
+/** Permission bit of port groups' sockets, where it means nothing, to know them by when their switch was killed. */
+const GROUP_MARK = 0o1000;
 /** Longest name that a data socket may get: port, dot, descriptor. */
 const LONGEST_NAME = '/.0000000-00000';
 
@@ -125,6 +127,38 @@ export class ControlDirectory {
     } finally {
       closeSync(lock);
     }
+  }
+
+  /**
+   * Listens at the socket of a port group.
+   * @throws VdeError `EADDRINUSE` if somebody answers there, `EEXIST` if there is a file; what the kernel says.
+   */
+  listenFor(group: string, mode: number, gid: number | undefined): Descriptor {
+    const path = join(this.path, group);
+    checkUnixPath(path);
+    const remedy = 'give the port group another name';
+    clearUnixPath(path, SOCK_STREAM, { alive: remedy, foreign: remedy });
+    const listener = socket(AF_UNIX, SOCK_STREAM, path);
+    try {
+      bindUnix(listener, path);
+      protectFile(path, mode | GROUP_MARK, gid);
+      listen(listener, BACKLOG);
+      return listener;
+    } catch (error) {
+      listener.close();
+      unlinkQuietly(path);
+      throw error;
+    }
+  }
+
+  /** Sets mode and group of a port group's socket. */
+  protectGroup(group: string, mode: number, gid: number | undefined): void {
+    protectFile(join(this.path, group), mode | GROUP_MARK, gid);
+  }
+
+  /** Removes the socket of a port group. */
+  forgetGroup(group: string): void {
+    unlinkQuietly(join(this.path, group));
   }
 
   /** Path of the data socket for a client at a port; `fd` only makes it unique. */
@@ -232,7 +266,7 @@ function makeDirectory(path: string): boolean {
   });
 }
 
-/** Removes data sockets that nobody has open, of a switch or of clients that were killed. */
+/** Removes sockets that nobody has open: of clients and port groups of a switch that was killed, and of killed clients. */
 function removeDead(path: string): void {
   let names: string[];
   try {
@@ -242,7 +276,16 @@ function removeDead(path: string): void {
   }
   for (const name of names) {
     const file = join(path, name);
-    if (DATA_SOCKET.test(name) && probeUnix(file, SOCK_DGRAM) === 'stale') unlinkQuietly(file);
+    const type = DATA_SOCKET.test(name) ? SOCK_DGRAM : hasGroupMark(file) ? SOCK_STREAM : undefined;
+    if (type !== undefined && probeUnix(file, type) === 'stale') unlinkQuietly(file);
+  }
+}
+
+function hasGroupMark(path: string): boolean {
+  try {
+    return (lstatSync(path).mode & GROUP_MARK) !== 0;
+  } catch {
+    return false;
   }
 }
 

@@ -47,11 +47,12 @@ export function addPort(target: Switch, number: number): Port {
 
 /**
  * Removes a port with its VLANs, counters and who it was kept for.
- * @throws VdeError `EINVAL` out of range, `ENXIO` no such port, `EADDRINUSE` somebody is seated there, or a mirror goes there.
+ * @throws VdeError `EINVAL` out of range, `ENXIO` no such port, `EADDRINUSE` somebody is seated there, a mirror goes there,
+ *   or it is in a port group.
  */
 export function removePort(target: Switch, number: number): void {
   const port = existingPort(target, number);
-  if (port.active || port.monitor) throw refusal('EADDRINUSE', `port ${number}`);
+  if (port.active || port.monitor || port.portGroup !== undefined) throw refusal('EADDRINUSE', `port ${number}`);
   for (const vlan of target.vlans.values()) {
     if (vlan.member[number] === NOT_MEMBER) continue;
     vlan.member[number] = NOT_MEMBER;

@@ -66,6 +66,8 @@ export class Port {
   /** Uid and gid that the port is kept for, -1 for none. */
   user = -1;
   group = -1;
+  /** Name of the port group whose socket leads here; undefined if `ctl` does. */
+  portGroup: string | undefined;
   /** Whether it is kept for mirrored frames: nothing else leaves there, and what arrives is dropped. */
   monitor = false;
   mode: PortMode = 'hybrid';

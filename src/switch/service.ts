@@ -7,6 +7,7 @@ import { ControlServer, type Log } from './control.js';
 import { ControlDirectory, type DirectoryOptions } from './directory.js';
 import { Mirrors } from './mirror.js';
 import type { Port } from './port.js';
+import { PortGroups } from './port-groups.js';
 import { TICK_MS, type TreeMode } from './spanning-tree.js';
 import { Switch } from './switch.js';
 
@@ -40,6 +41,7 @@ export interface ServiceOptions extends DirectoryOptions {
 export class SwitchService {
   readonly switch: Switch;
   readonly mirrors: Mirrors;
+  readonly portGroups: PortGroups;
   /** Tells whoever runs the switch. */
   readonly log: Log;
   readonly #directory: ControlDirectory;
@@ -69,6 +71,7 @@ export class SwitchService {
     };
     tree.setMode(options.tree ?? 'off');
     this.#server = new ControlServer(this.switch, this.#directory, this.log, { anyPort });
+    this.portGroups = new PortGroups(this.switch, this.#directory, (...group) => this.#server.serve(...group));
     this.sweepInterval = SWEEP_INTERVAL;
   }
 
@@ -118,6 +121,7 @@ export class SwitchService {
     this.#closed = true;
     clearInterval(this.#sweep);
     clearInterval(this.#ticks);
+    this.portGroups.close();
     this.#server.close();
     this.mirrors.close();
     this.switch.close();

@@ -109,7 +109,7 @@ export class Switch {
    * @throws VdeError `EADDRNOTAVAIL` no such port, `EADDRINUSE` another user's, `EACCES` kept for others, `ENOSPC` none free.
    */
   attach(plug: Plug, seat: Seat): Port {
-    const port = seat.port === undefined ? freePort(this, seat.identity) : wantedPort(this, seat.port, seat);
+    const port = seat.port === undefined ? freePort(this, seat) : wantedPort(this, seat.port, seat);
     const first = !port.active;
     const endpoint: Endpoint = { id: seat.id, plug, module: seat.module, description: seat.description };
     port.endpoints = [endpoint, ...port.endpoints];

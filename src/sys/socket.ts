@@ -300,9 +300,11 @@ export function clearUnixPath(path: string, type: number, refusal: PathRefusal):
   if (state === 'stale') unlinkQuietly(path);
   if (state === 'alive') {
     const { cause = 'Address already in use', alive: remedy } = refusal;
-    throw new VdeError({ code: 'EADDRINUSE', subject: path, cause, remedy });
+    throw new VdeError({ code: 'EADDRINUSE', subject: path, cause, remedy, errno: errnoNumber('EADDRINUSE') });
   }
   if (state === 'foreign') {
-    throw new VdeError({ code: 'EEXIST', subject: path, cause: 'a file that is no socket', remedy: refusal.foreign });
+    const { foreign: remedy } = refusal;
+    const errno = errnoNumber('EEXIST');
+    throw new VdeError({ code: 'EEXIST', subject: path, cause: 'a file that is no socket', remedy, errno });
   }
 }

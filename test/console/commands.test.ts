@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import fc from 'fast-check';
 import { consoleError } from '../../src/console/command-table.js';
+import { parseReply } from '../../src/console/parse-reply.js';
 import type { PluginLoader } from '../../src/console/plugins.js';
 import { runStartScript } from '../../src/console/script.js';
 import { switchConsole } from '../../src/console/switch-commands.js';
@@ -234,15 +235,54 @@ test('what showconfig prints makes another switch the same', (t) => {
       'port/setgroup 4 77',
     ],
     ...['port/create 5', 'port/tunnel 5 4094', 'port/create 6', 'port/settpid 6 88a8', 'port/trunk 6 5,4094'],
-    ...['port/create 9', 'port/setvlan 9 4095', 'port/sethub 1'],
+    ...['port/create 9', 'port/setvlan 9 4095', 'port/group lab 9,11 640', 'port/sethub 1'],
   ];
   for (const line of lines) assert.equal(answer(first.table(), line).at(-1), '1000 Success', line);
   const path = join(tmpDir(t), 'script');
   writeFileSync(path, `${data(first.table(), 'showconfig').join('\n')}\n`);
   assert.deepEqual(runStartScript(second.table, path), []);
-  for (const line of ['showconfig', 'port/allprint', 'vlan/allprint', 'port/modes', 'port/showinfo', 'hash/showinfo']) {
+  for (const line of [
+    'showconfig',
+    'port/allprint',
+    'vlan/allprint',
+    'port/modes',
+    'port/groups',
+    'port/showinfo',
+    'hash/showinfo',
+  ]) {
     assert.deepEqual(data(second.table(), line), data(first.table(), line), line);
   }
+});
+
+test('port groups are made, shown, changed and ended', (t) => {
+  const { service: one, table } = service(t);
+  const run = (line: string): string => answer(table(), line).at(-1)?.slice(0, 4) as string;
+  assert.deepEqual(data(table(), 'port/groups'), []);
+  for (const line of ['port/group lab 1-3,5 0660', 'port/group zoo 7', 'port/group zoo 8 0666 root']) {
+    assert.equal(run(line), '1000', line);
+  }
+  const lines = data(table(), 'port/groups');
+  assert.deepEqual(lines, ['Group lab ports=1-3,5 mode=0660 group=NONE', 'Group zoo ports=8 mode=0666 group=root']);
+  assert.deepEqual(parseReply('port/groups', lines), [
+    { name: 'lab', ports: '1-3,5', mode: '0660', group: null },
+    { name: 'zoo', ports: '8', mode: '0666', group: 'root' },
+  ]);
+  for (const line of ['port/group', 'port/group lab', 'port/group lab all', 'port/group lab 1 9', 'port/group 7 1']) {
+    assert.equal(run(line), '1022', line);
+  }
+  for (const line of ['port/group lab 1 660 no-such-group', 'port/group lab 1 660 0 0', 'port/group lab 99']) {
+    assert.equal(run(line), '1022', line);
+  }
+  assert.deepEqual(['port/group lab 8', 'port/group ctl 4', 'port/remove 1', 'port/ungroup no'].map(run), [
+    ...['1098', '1098', '1098', '1002'],
+  ]);
+  assert.deepEqual(data(table(), 'port/groups'), lines);
+  assert.equal(run('port/ungroup lab'), '1000');
+  assert.equal(run('port/remove 1'), '1000');
+  assert.deepEqual(
+    one.portGroups.list.map(({ name }) => name),
+    ['zoo'],
+  );
 });
 
 test('port/drops tells why frames were dropped', () => {

@@ -32,7 +32,7 @@ async function ask(
   dir: string,
   make: Make,
   who: Who,
-  port?: number,
+  port?: number | string,
 ): Promise<string> {
   const groups = who.groups?.length ? `--groups=${who.groups.join(',')}` : '--clear-groups';
   const user = [`--reuid=${who.uid}`, `--regid=${who.uid}`, groups];
@@ -59,7 +59,7 @@ for (const make of MAKES) {
     const setting = await setUp(t);
     if (!setting) return;
     const { session, dir, said } = setting;
-    const place = (who: Who, port?: number) => ask(t, session, dir, make, who, port);
+    const place = (who: Who, port?: number | string) => ask(t, session, dir, make, who, port);
     for (const line of ['port/create 2', 'port/create 3', `port/setuser 2 ${NOBODY}`, `port/setgroup 3 ${GROUP}`]) {
       assert.equal(await session.ask(line), '1000 Success\n');
     }
@@ -77,5 +77,23 @@ for (const make of MAKES) {
     for (const line of ['port/setuser 2 ANY', 'port/setgroup 3 NONE']) await session.ask(line);
     assert.equal(await place({ uid: OTHER }, 2), 'port 2');
     assert.equal(await place({ uid: OTHER }, 3), 'port 3');
+  });
+
+  test(`a port group is for those who may open its socket (${make} clients)`, async (t) => {
+    const setting = await setUp(t);
+    if (!setting) return;
+    const { session, dir, said } = setting;
+    const place = (who: Who, port?: number | string) => ask(t, session, dir, make, who, port);
+    assert.equal(await session.ask(`port/group lab 1-2 660 ${GROUP}`), '1000 Success\n');
+    assert.equal(await session.ask('port/setuser 2 root'), '1000 Success\n');
+    assert.equal(await place({ uid: OTHER, groups: [GROUP] }, 'lab'), 'port 1');
+    assert.equal(await place({ uid: 0 }, 'lab'), 'port 1');
+    // C's plug asks for any other port when it may not have the one that it was told to.
+    assert.equal(await place({ uid: OTHER }, 'lab'), make === 'ours' ? 'refused' : 'port 3');
+    assert.equal(await place({ uid: OTHER, groups: [GROUP] }), 'port 3');
+    assert.equal(await place({ uid: OTHER, groups: [GROUP] }, 1), 'refused');
+    assert.match(said(), /client refused \(pid \d+, uid 65533\): port 1: of port group lab/);
+    await session.ask('port/ungroup lab');
+    assert.equal(await place({ uid: OTHER }, 1), 'port 1');
   });
 }
