@@ -1,11 +1,12 @@
 /** What all commands have in common: they say what they are, and what was wrong with their options in one line. */
 
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { bin, root } from '../support/bin.js';
 import { run } from '../support/proc.js';
+import { tmpDir } from '../support/tmp.js';
 
 const { bin: bins, man, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const names = Object.keys(bins).sort();
@@ -28,6 +29,16 @@ test('the package names every launcher, and a manual page for each', () => {
     man,
     names.map((name) => `man/${name}.1`),
   );
+});
+
+test('in a checkout that is not built each says so in one line', async (t) => {
+  const checkout = tmpDir(t);
+  for (const place of ['bin', 'scripts']) cpSync(join(root, place), join(checkout, place), { recursive: true });
+  for (const name of names) {
+    const { code, stdout, stderr } = await run(join(checkout, 'bin', name), []);
+    const line = `${name}: not built yet (run: node ${join(checkout, 'scripts/setup.mjs')})\n`;
+    assert.deepEqual([code, stdout, stderr], [1, '', line]);
+  }
 });
 
 for (const name of names) {
