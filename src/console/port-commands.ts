@@ -199,13 +199,14 @@ function endpointLine({ id, module, description }: Endpoint): string {
   return `  -- endpoint ID ${padded(id)} module ${module.padEnd(12)}: ${shown}`;
 }
 
-function dropLines({ number, inputDrops, drops }: Port): string[] {
+function dropLines({ number, inputDrops, drops, arrivalDrops }: Port): string[] {
   const { malformed, vlan, blocked, hairpin } = inputDrops;
   const { full, oversize, runt, error } = drops;
+  const { oversize: long, runt: short } = arrivalDrops;
   return [
     `Port ${padded(number)}`,
-    ` IN:  malformed ${malformed} vlan ${vlan} blocked ${blocked} hairpin ${hairpin}`,
-    ` OUT: full ${full} oversize ${oversize} runt ${runt} error ${error}`,
+    ` IN:  malformed ${malformed} vlan ${vlan} blocked ${blocked} hairpin ${hairpin} oversize ${long} runt ${short}`,
+    ` OUT: full ${full} oversize ${oversize - long} runt ${runt - short} error ${error}`,
   ];
 }
 

@@ -7,7 +7,7 @@ import type { Burst } from '../frame/burst.js';
 import type { VdeError } from '../sys/errors.js';
 import { loop } from '../sys/loop.js';
 import { sendCut } from './cutting.js';
-import { type Drops, noDrops, type Sink } from './plug.js';
+import { type ArrivalDrops, type Drops, noDrops, type Sink } from './plug.js';
 
 /** Base of plugs that watch something. */
 export abstract class PlugBase {
@@ -19,8 +19,16 @@ export abstract class PlugBase {
   #receiving = true;
   #closed = false;
 
+  readonly arrivalDrops: ArrivalDrops = { oversize: 0, runt: 0 };
+
   /** @param drops counters to use in place of the plug's own. */
   constructor(readonly drops: Drops = noDrops()) {}
+
+  /** Counts a frame that has arrived and is not handed on. */
+  protected dropArrival(reason: keyof ArrivalDrops): void {
+    this.drops[reason]++;
+    this.arrivalDrops[reason]++;
+  }
 
   get sink(): Sink | undefined {
     return this.#sink;

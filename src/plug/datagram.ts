@@ -139,8 +139,8 @@ export class DatagramPlug extends PlugBase implements Plug {
       for (let i = 0; i < n && !empty; i++) {
         const length = this.#receiver.length(i) - header;
         if (length === -header && this.#onEmpty !== undefined) empty = true;
-        else if (length < FRAME_MIN) this.drops.runt++;
-        else if (length > FRAME_MAX) this.drops.oversize++;
+        else if (length < FRAME_MIN) this.dropArrival('runt');
+        else if (length > FRAME_MAX) this.dropArrival('oversize');
         else {
           // Frames keep the slot they were received in; one that is left out is closed up by moving those after it.
           if (count !== i)

@@ -144,8 +144,8 @@ export class PacketPlug extends PlugBase implements Plug {
     for (let i = 0; i < n; i++) {
       const length = receiver.length(i) - header;
       const tag = strippedTag(control, receiver.controlOffset(i), receiver.controlLength(i));
-      if (length < FRAME_MIN) this.drops.runt++;
-      else if (length + (tag === 0 ? 0 : TAG) > FRAME_MAX) this.drops.oversize++;
+      if (length < FRAME_MIN) this.dropArrival('runt');
+      else if (length + (tag === 0 ? 0 : TAG) > FRAME_MAX) this.dropArrival('oversize');
       else {
         const from = burst.home(i);
         const to = burst.home(count);

@@ -25,6 +25,9 @@ export interface Drops {
   error: number;
 }
 
+/** Those of a plug's drops that had arrived at it. The others were to be sent. */
+export type ArrivalDrops = Pick<Drops, 'oversize' | 'runt'>;
+
 /** What a switch needs to serve an end's descriptor itself (docs/design.md, "adopted ends"). */
 export interface Adoptable {
   kind: 'tap' | 'packet' | 'udp';
@@ -41,6 +44,8 @@ export interface Plug {
   /** Whether `send` takes super-frames (`Burst.offload`) as they are. */
   readonly takesOffloads: boolean;
   readonly drops: Readonly<Drops>;
+  /** Absent where nobody looks at what arrives. */
+  readonly arrivalDrops?: Readonly<ArrivalDrops>;
   /** Called with each burst that arrives. Frames that arrive before it is set wait in the kernel. */
   sink: Sink | undefined;
   /** Called once when the end is lost for a reason of its own or its peer's: with the error, or none for a plain leave. */

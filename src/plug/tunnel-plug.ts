@@ -83,6 +83,7 @@ export class TunnelPlug extends PlugBase implements Plug {
       header: 0,
       tag,
       drops: this.drops,
+      arrivalDrops: this.arrivalDrops,
       onFrames: (burst) => {
         if (!this.closed) this.sink?.(burst);
       },

@@ -12,7 +12,7 @@ import { ReceiveVector } from '../sys/batch.js';
 import { VIRTIO_NET_HDR } from '../sys/layout.js';
 import type { Memory } from '../sys/memory.js';
 import { SEGMENT_CONTROL_ROOM, segmentSize } from '../sys/udp-offload.js';
-import type { Drops } from './plug.js';
+import type { ArrivalDrops, Drops } from './plug.js';
 import { LAST, PIECES_MAX, PREFIX, PREFIX_AND_OFFLOAD } from './tunnel-format.js';
 import { isHello, isKeepAlive, TAG_SIZE } from './tunnel-hello.js';
 import { Reassembly } from './tunnel-reassembly.js';
@@ -46,6 +46,8 @@ export interface TunnelReceiverOptions {
   /** Begins what is no plain frame: see `tunnel-hello.ts`. */
   tag: Uint8Array;
   drops: Drops;
+  /** Counts datagrams that are too long or too short beside `drops`. */
+  arrivalDrops?: ArrivalDrops;
   /** Keeps where each datagram came from. */
   sources?: boolean;
   /** Takes frames; `TunnelReceiver.source` says of each slot which message it came with. */
@@ -120,13 +122,19 @@ export class TunnelReceiver {
       this.bytes += length;
       const at = burst.home(i) - before;
       const size = segmentSize(control, vector.controlOffset(i), vector.controlLength(i));
-      if (vector.truncated(i)) this.#options.drops.oversize++;
+      if (vector.truncated(i)) this.#drop('oversize');
       else if (size <= 0 || size >= length) this.#datagram(at, length, i);
       else if (!this.#joinWhole(at, length, size, i)) this.#takeApart(at, length, size, i);
     }
     this.#deliver(burst);
     this.#long = this.bytes > n * LONG;
     return n;
+  }
+
+  #drop(reason: keyof ArrivalDrops): void {
+    const { drops, arrivalDrops } = this.#options;
+    drops[reason]++;
+    if (arrivalDrops) arrivalDrops[reason]++;
   }
 
   /** How many messages the next `receive` asks for. */
@@ -165,7 +173,7 @@ export class TunnelReceiver {
     if (accepts !== undefined && !accepts(bytes, start, length, message)) return NOTHING;
     if (length < FRAME_MIN) {
       if (isHello(bytes, at, length)) return HELLO;
-      if (!isKeepAlive(bytes, at, length)) drops.runt++;
+      if (!isKeepAlive(bytes, at, length)) this.#drop('runt');
       return NOTHING;
     }
     if (this.#isTagged(at)) {

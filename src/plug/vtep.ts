@@ -172,6 +172,7 @@ export class Vtep extends PlugBase implements Plug {
       header: VXLAN_HEADER,
       tag: this.#tag,
       drops: this.drops,
+      arrivalDrops: this.arrivalDrops,
       sources: true,
       accepts: (bytes, at, length, message) => this.#accepts(bytes, at, length, message),
       onFrames: (burst) => this.#onFrames(burst),
@@ -267,7 +268,7 @@ export class Vtep extends PlugBase implements Plug {
   /** One that was sent to the group is not answered: all members would be. */
   #onHello(bytes: Uint8Array, at: number, message: number): void {
     if (this.#greeter === undefined || !this.#alone || this.closed) {
-      this.drops.runt++;
+      this.dropArrival('runt');
       return;
     }
     const sources = this.#receiver.sources as Memory;

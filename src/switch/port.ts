@@ -3,7 +3,7 @@
 import { BURST_SIZE } from '../frame/burst.js';
 import { EtherType } from '../frame/ethernet.js';
 import type { Tpid } from '../frame/vlan.js';
-import { type Drops, noDrops, type Plug } from '../plug/plug.js';
+import { type ArrivalDrops, type Drops, noDrops, type Plug } from '../plug/plug.js';
 
 /** As a port's untagged VLAN: untagged frames are refused. */
 export const NO_VLAN = 4095;
@@ -80,6 +80,7 @@ export class Port {
   readonly inputDrops: InputDrops = { malformed: 0, vlan: 0, blocked: 0, hairpin: 0 };
   /** Drops of plugs that have left. */
   readonly #departed: Drops = noDrops();
+  readonly #departedArrivals: ArrivalDrops = { oversize: 0, runt: 0 };
   /** Views of the burst in hand that go out here. A frame goes to a port once, so a burst's worth is enough. */
   readonly views = new Uint8Array(BURST_SIZE);
   viewCount = 0;
@@ -112,9 +113,17 @@ export class Port {
     return sum;
   }
 
+  /** Those of them that had arrived at the port. */
+  get arrivalDrops(): ArrivalDrops {
+    const sum = { ...this.#departedArrivals };
+    for (const { plug } of this.endpoints) addArrivalDrops(sum, plug);
+    return sum;
+  }
+
   /** Keeps what a leaving plug counted. */
   retire(plug: Plug): void {
     addDrops(this.#departed, plug.drops);
+    addArrivalDrops(this.#departedArrivals, plug);
   }
 
   resetCounters(): void {
@@ -130,4 +139,9 @@ function addDrops(sum: Drops, drops: Readonly<Drops>): void {
   sum.oversize += drops.oversize;
   sum.runt += drops.runt;
   sum.error += drops.error;
+}
+
+function addArrivalDrops(sum: ArrivalDrops, { arrivalDrops }: Plug): void {
+  sum.oversize += arrivalDrops?.oversize ?? 0;
+  sum.runt += arrivalDrops?.runt ?? 0;
 }

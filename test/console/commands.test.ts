@@ -291,7 +291,7 @@ test('port/drops tells why frames were dropped', () => {
   plug.receive(frame(BROADCAST, station(1), { tci: 9 }), Buffer.alloc(10), frame(station(1), station(1)));
   assert.deepEqual(data(forwardingCommands(sw), 'port/drops 1'), [
     'Port 0001',
-    ' IN:  malformed 1 vlan 1 blocked 0 hairpin 1',
+    ' IN:  malformed 1 vlan 1 blocked 0 hairpin 1 oversize 0 runt 0',
     ' OUT: full 0 oversize 0 runt 0 error 0',
   ]);
 });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { parseReply } from '../../src/console/parse-reply.js';
 import { debian } from '../support/bin.js';
-import { MAKES } from '../support/network.js';
+import { eventually, MAKES } from '../support/network.js';
 import { requirePeer } from '../support/peers.js';
 import { BROADCAST, frame, station } from '../switch/memory-plug.js';
 import { seated } from '../switch/raw-client.js';
@@ -117,7 +117,7 @@ test("our own commands' answers are read too, and others are left as lines", asy
   assert.deepEqual(await value('port/drops 2'), [
     {
       port: 2,
-      input: { malformed: 0, vlan: 0, blocked: 0, hairpin: 0 },
+      input: { malformed: 0, vlan: 0, blocked: 0, hairpin: 0, oversize: 0, runt: 0 },
       output: { full: 0, oversize: 0, runt: 0, error: 0 },
     },
   ]);
@@ -130,7 +130,16 @@ test("our own commands' answers are read too, and others are left as lines", asy
     topologyChanges: 0,
     lastChange: null,
   });
-  await seated(t, dir);
+  const client = await seated(t, dir);
+  for (const size of [13, 66_000]) client.send(Buffer.alloc(size));
+  // Of a client's frames those that are none were not on their way out.
+  const output = { full: 0, oversize: 0, runt: 0, error: 0 };
+  const input = { malformed: 0, vlan: 0, blocked: 0, hairpin: 0, oversize: 1, runt: 1 };
+  await eventually('both are counted', async () => {
+    const [{ input }] = (await value('port/drops 3')) as [{ input: Record<string, number> }];
+    return input.oversize + input.runt === 2;
+  });
+  assert.deepEqual(await value('port/drops 3'), [{ port: 3, input, output }]);
   await session.ask('rstp/setrstp 1');
   await session.ask('rstp/setedge 3 1');
   assert.deepEqual(await value('rstp/print'), [

@@ -48,6 +48,7 @@ test('datagrams that are no frames are dropped and counted, those between them a
   await arrived.count(4);
   arrived.assertFrames(frames);
   assert.deepEqual(plug.drops, { full: 0, oversize: 2, runt: 2, error: 0 });
+  assert.deepEqual(plug.arrivalDrops, { oversize: 2, runt: 2 });
 });
 
 test('frames for a peer that is gone are counted as errors before the loss is told', (t) => {
