@@ -110,18 +110,23 @@ export interface ShownMode {
   tpid?: string;
   /** The VLANs that a trunk carries, as a list. */
   allowed?: string;
+  /** True if it is; absent otherwise. */
+  isolated?: true;
 }
 
 /** Reads the lines of `port/modes`. */
 export function parseModes(lines: readonly string[]): ShownMode[] {
   return lines.flatMap((line) => {
-    const match = /^Port (\d+) mode=(\w+) untagged_vlan=(\d+)(?: tpid=(\w{4}))?(?: allowed=(\S+))?$/.exec(line);
+    const match = /^Port (\d+) mode=(\w+) untagged_vlan=(\d+)(?: tpid=(\w{4}))?(?: allowed=(\S+))?( isolated)?$/.exec(
+      line,
+    );
     if (!match) return [];
-    const [, port, mode, vlan, tpid, allowed] = match;
+    const [, port, mode, vlan, tpid, allowed, isolated] = match;
     const untaggedVlan = Number(vlan) === NO_VLAN ? null : Number(vlan);
     const shown: ShownMode = { port: Number(port), mode, untaggedVlan };
     if (tpid !== undefined) shown.tpid = tpid;
     if (allowed !== undefined) shown.allowed = allowed;
+    if (isolated !== undefined) shown.isolated = true;
     return [shown];
   });
 }

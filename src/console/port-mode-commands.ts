@@ -7,6 +7,7 @@
 import { EtherType } from '../frame/ethernet.js';
 import type { Tpid } from '../frame/vlan.js';
 import { NO_VLAN, type Port } from '../switch/port.js';
+import { setIsolated } from '../switch/port-management.js';
 import type { Switch } from '../switch/switch.js';
 import { setAccess, setHybrid, setTagProtocol, setTrunk, setTunnel } from '../switch/vlan-management.js';
 import { integerAndRest, integers, leadingInteger, padded } from './arguments.js';
@@ -71,6 +72,16 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
       run: (argument) => setHybrid(target, leadingInteger(argument)),
     },
     {
+      name: 'port/isolate',
+      syntax: 'N 0/1',
+      help: 'have port N reach no other isolated port. 1=Y 0=N',
+      run(argument) {
+        const [number, on] = integers(argument, 2);
+        if (on !== 0 && on !== 1) throw consoleError('EINVAL');
+        setIsolated(target, number, on === 1);
+      },
+    },
+    {
       name: 'vlan/transparent',
       syntax: '0/1',
       help: 'leave tags alone: ports of vlan 0 carry all vlans. 1=Y 0=N',
@@ -90,8 +101,9 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
   ];
 }
 
-function modeLine({ number, mode, untaggedVlan, tpid, allowed }: Port): string[] {
+function modeLine({ number, mode, untaggedVlan, tpid, allowed, isolated }: Port): string[] {
   const tags = tpid === EtherType.customerTag ? '' : ` tpid=${tpid.toString(16)}`;
   const list = allowed === undefined ? '' : ` allowed=${formatVlanList(allowed)}`;
-  return [`Port ${padded(number)} mode=${mode} untagged_vlan=${padded(untaggedVlan)}${tags}${list}`];
+  const apart = isolated ? ' isolated' : '';
+  return [`Port ${padded(number)} mode=${mode} untagged_vlan=${padded(untaggedVlan)}${tags}${list}${apart}`];
 }

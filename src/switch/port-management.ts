@@ -46,6 +46,14 @@ export function addPort(target: Switch, number: number): Port {
 }
 
 /**
+ * Keeps a port apart from all others that are kept apart, or joins it with them again.
+ * @throws VdeError `EINVAL` out of range, `ENXIO` no such port.
+ */
+export function setIsolated(target: Switch, number: number, on: boolean): void {
+  existingPort(target, number).isolated = on;
+}
+
+/**
  * Removes a port with its VLANs, counters and who it was kept for.
  * @throws VdeError `EINVAL` out of range, `ENXIO` no such port, `EADDRINUSE` somebody is seated there, a mirror goes there,
  *   or it is in a port group.

@@ -47,7 +47,7 @@ export interface InputDrops {
   malformed: number;
   /** In a VLAN that the port is not a member of. */
   vlan: number;
-  /** The port is discarding (spanning tree), or is kept for mirrored frames. */
+  /** The port is discarding (spanning tree) or kept for mirrored frames, or both it and the other are isolated. */
   blocked: number;
   /** Addressed to a station behind the port it came from. */
   hairpin: number;
@@ -70,6 +70,8 @@ export class Port {
   portGroup: string | undefined;
   /** Whether it is kept for mirrored frames: nothing else leaves there, and what arrives is dropped. */
   monitor = false;
+  /** Whether it reaches, and is reached from, those ports only that are not isolated. */
+  isolated = false;
   mode: PortMode = 'hybrid';
   /** The tags that the port takes and gives: customer tags (802.1Q) or service tags (802.1ad). Others are payload. */
   tpid: Tpid = EtherType.customerTag;

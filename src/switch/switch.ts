@@ -243,14 +243,16 @@ export class Switch {
       port.input.frames++;
       port.input.bytes += size;
       const outputs = this.#concentrator?.outputs(port) ?? this.#active;
-      for (let i = 0; i < outputs.length; i++) if (outputs[i] !== port) this.#push(outputs[i], slot);
+      for (let i = 0; i < outputs.length; i++) {
+        if (outputs[i] !== port && !(port.isolated && outputs[i].isolated)) this.#push(outputs[i], slot);
+      }
     }
   }
 
   #forward(port: Port, burst: Burst): void {
     const { count, length, start, words, shorts } = burst;
     const { table } = this;
-    const { tagWord } = port;
+    const { tagWord, isolated } = port;
     const now = this.#now();
     const drops = port.inputDrops;
     // The previous frame's conversation and what was decided about it.
@@ -312,11 +314,13 @@ export class Switch {
       }
       if (decision === FLOOD) {
         for (const egress of (vlan as Vlan).flood) {
-          if (egress !== port) this.#egress(port, egress, vlan as Vlan, burst, slot, tagged);
+          if (egress === port || (isolated && egress.isolated)) continue;
+          this.#egress(port, egress, vlan as Vlan, burst, slot, tagged);
         }
       } else if (decision >= 0) {
         const egress = this.ports[decision];
         if (egress === port) drops.hairpin++;
+        else if (isolated && egress?.isolated) drops.blocked++;
         else if (egress?.active) this.#egress(port, egress, vlan as Vlan, burst, slot, tagged);
       } else if (decision === CONTROL) {
         this.#control[this.#controlCount++] = slot;

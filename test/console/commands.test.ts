@@ -100,6 +100,32 @@ test('an access port is in one VLAN and takes no tags', () => {
   ]);
 });
 
+for (const hub of [false, true]) {
+  test(`isolated ports reach those that are not, and each other not ${hub ? 'in hub mode either' : 'at all'}`, () => {
+    const { sw, seat } = virtualSwitch({ hub });
+    const table = forwardingCommands(sw);
+    const [one, two, uplink] = [seat(1), seat(2), seat(3)];
+    refused(table, '1022', 'port/isolate', 'port/isolate 1', 'port/isolate 1 2', 'port/isolate 99 1');
+    refused(table, '1006', 'port/isolate 9 1');
+    two.receive(frame(BROADCAST, station(2)));
+    for (const plug of [one, uplink]) plug.take();
+    for (const line of ['port/isolate 1 1', 'port/isolate 2 1']) data(table, line);
+    one.receive(frame(BROADCAST, station(1)), frame(station(2), station(1)));
+    assert.deepEqual(two.take(), []);
+    assert.deepEqual(uplink.take()[0], frame(BROADCAST, station(1)));
+    assert.equal(portOf(sw, 1).inputDrops.blocked, hub ? 0 : 1);
+    uplink.receive(frame(BROADCAST, station(3)));
+    for (const plug of [one, two]) assert.deepEqual(plug.take(), [frame(BROADCAST, station(3))]);
+    assert.deepEqual(data(table, 'port/modes 1'), ['Port 0001 mode=hybrid untagged_vlan=0000 isolated']);
+    assert.deepEqual(parseReply('port/modes', data(table, 'port/modes 1')), [
+      { port: 1, mode: 'hybrid', untaggedVlan: 0, isolated: true },
+    ]);
+    data(table, 'port/isolate 2 0');
+    one.receive(frame(BROADCAST, station(1)));
+    assert.equal(two.take().length, 1);
+  });
+}
+
 test('a transparent switch passes all tags on as they are, and learns addresses for each VLAN', () => {
   const { sw, seat } = virtualSwitch();
   const table = forwardingCommands(sw);
@@ -235,7 +261,7 @@ test('what showconfig prints makes another switch the same', (t) => {
       'port/setgroup 4 77',
     ],
     ...['port/create 5', 'port/tunnel 5 4094', 'port/create 6', 'port/settpid 6 88a8', 'port/trunk 6 5,4094'],
-    ...['port/create 9', 'port/setvlan 9 4095', 'port/group lab 9,11 640', 'port/sethub 1'],
+    ...['port/create 9', 'port/setvlan 9 4095', 'port/group lab 9,11 640', 'port/isolate 3 1', 'port/sethub 1'],
   ];
   for (const line of lines) assert.equal(answer(first.table(), line).at(-1), '1000 Success', line);
   const path = join(tmpDir(t), 'script');
