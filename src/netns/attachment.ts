@@ -5,6 +5,7 @@
  * locator is opened again and again until it is back. Each change is said once, however often a network comes and goes.
  */
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { Cable, openFor } from '../plug/cable.js';
 import type { CommandProcess } from '../plug/command.js';
 import type { Plug } from '../plug/plug.js';
@@ -19,6 +20,8 @@ const RETRY_MAX_MS = 1000;
 const RETRY_MIN_MS = 20;
 /** A network that is back for this long is said to be, in ms. */
 const SETTLED_MS = 250;
+/** How long a command may live after it has closed its output before it is told to end, in ms. */
+const FAREWELL_MS = 1000;
 const DESCRIPTION = 'vdens';
 
 /** See the head of this file. */
@@ -62,7 +65,7 @@ export class Attachment {
     }
     void cable.ended.then(({ lost, error }) => {
       cable.close();
-      if (!this.#closed) this.#lost(lost === end, error);
+      if (!this.#closed) void this.#lost(lost === end, error);
     });
   }
 
@@ -75,21 +78,30 @@ export class Attachment {
     return this.#command.plug;
   }
 
-  #lost(interfaceGone: boolean, error: VdeError | undefined): void {
+  async #lost(interfaceGone: boolean, error: VdeError | undefined): Promise<void> {
     clearTimeout(this.#timer);
-    void this.#endCommand();
     if (interfaceGone) {
+      void this.#endCommand();
       this.say(`${this.interfaceName}: the interface has been deleted`);
       return;
     }
     setTapCarrier(this.tap, false);
+    const why = error?.reason ?? (await this.#farewell());
+    void this.#endCommand();
+    if (this.#closed) return;
     if (!this.#saidLost) {
       this.#wait = 0;
-      const why = error?.reason ?? 'the other end has closed the connection';
       this.say(`${this.interfaceName}: ${this.locator || 'default switch'}: ${why}; waiting for it to come back`);
     }
     this.#saidLost = true;
     this.#retry();
+  }
+
+  /** Why a network that had no error is gone: a command may say it by its status, in a moment. */
+  async #farewell(): Promise<string> {
+    if (this.#command === undefined) return 'the other end has closed the connection';
+    const status = await Promise.race([this.#command.ended, pause(FAREWELL_MS, undefined, { ref: false })]);
+    return status === undefined ? 'the command has closed its output' : `the command has ended with status ${status}`;
   }
 
   #retry(): void {

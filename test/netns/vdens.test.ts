@@ -243,6 +243,9 @@ test('=COMMAND is a network too, its words split as those of cmd', async (t) => 
     '10.0.0.1',
   ]);
   assert.equal(code, 0, stdout);
+  const gone = await vdens('ours', ["=sh -c 'exit 3'", 'sleep', '0.5']);
+  const line = "vdens: vde0: =sh -c 'exit 3': the command has ended with status 3; waiting for it to come back\n";
+  assert.deepEqual([gone.code, gone.stderr], [0, line]);
 });
 
 test('without unshare, or with a user namespace forbidden, the remedy is named', async (t) => {
