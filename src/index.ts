@@ -7,8 +7,8 @@
  *     for await (const frame of end) end.send(frame);
  */
 
+import { registerNodeSchemes } from './console/schemes.js';
 import { registerCryptoSchemes } from './crypto/schemes.js';
-import { registerSwitchSchemes } from './switch/schemes.js';
 
 export {
   ConsoleClient,
@@ -46,5 +46,5 @@ export type { ObservedViews, SwitchObserver } from './switch/observer.js';
 export { type ServiceOptions, SwitchService } from './switch/service.js';
 export { VdeError, type VdeErrorDetails } from './sys/errors.js';
 
-registerSwitchSchemes();
+registerNodeSchemes();
 registerCryptoSchemes();

@@ -1,8 +1,8 @@
 /** What a command says about itself: its help text, its manual page and the completion of its command line come from it. */
 
 import { writeSync } from 'node:fs';
+import { version } from '../console/version.js';
 import { type OptionSpec, type ParsedLine, renderHelp } from './getopt.js';
-import { version } from './version.js';
 
 /** What a word of a command line can be, as far as a shell can complete it. */
 export type WordKind = 'locator' | 'file' | 'interface' | 'command' | 'none';

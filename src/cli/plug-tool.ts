@@ -3,12 +3,12 @@
  * C's programs (reference: vde_plug2tap, vde_pcapplug).
  */
 
+import { registerNodeSchemes } from '../console/schemes.js';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
 import { Cable, openEnds } from '../plug/cable.js';
 import type { Plug } from '../plug/plug.js';
 import { openPlug } from '../plug/registry.js';
 import { StreamPlug } from '../plug/stream.js';
-import { registerSwitchSchemes } from '../switch/schemes.js';
 import { VdeError } from '../sys/errors.js';
 import { complain, onSignals, runCommand } from './command.js';
 import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
@@ -73,7 +73,7 @@ export function toolPage({ name, operand, text }: PlugTool): CommandPage {
 
 /** The launchers' entry point. */
 export function runPlugTool(tool: PlugTool): void {
-  registerSwitchSchemes();
+  registerNodeSchemes();
   void runCommand(tool.name, (args) => plugTool(tool, args), { usage: EXIT_USAGE });
 }
 

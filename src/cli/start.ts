@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { answerLine, type Caller } from '../console/command-table.js';
 import { type ConsoleTarget, switchConsole } from '../console/switch-commands.js';
 import { startTerminal } from '../console/terminal.js';
+import { version } from '../console/version.js';
 import { parseMac } from '../frame/mac.js';
 import { type End, open } from '../plug/end.js';
 import { vdeLocator } from '../plug/vde.js';
@@ -18,7 +19,6 @@ import { SwitchService } from '../switch/service.js';
 import { VdeError } from '../sys/errors.js';
 import { complain, onSignals } from './command.js';
 import { Lan } from './lan.js';
-import { version } from './version.js';
 
 /** Frames that the demonstration sends each way. */
 const FRAMES = 20_000;

@@ -3,17 +3,17 @@
 import { spawnSync } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import type { Command } from 'commander';
+import { registerNodeSchemes } from '../console/schemes.js';
+import { version } from '../console/version.js';
 import { registerCryptoSchemes } from '../crypto/schemes.js';
 import { describeParams } from '../plug/params.js';
 import { listSchemes, schemeNames } from '../plug/registry.js';
-import { registerSwitchSchemes } from '../switch/schemes.js';
 import { nearestName } from '../sys/nearest.js';
 import { completionScript, type Shell } from './completion.js';
 import { usageError } from './getopt.js';
 import { type ManSection, manPage } from './man-page.js';
 import { helpText } from './page.js';
 import { allPages } from './pages.js';
-import { version } from './version.js';
 
 /** The manual page of each command, by its name. */
 export async function manPages(umbrella: Command): Promise<Map<string, string>> {
@@ -26,7 +26,7 @@ export async function manPages(umbrella: Command): Promise<Map<string, string>> 
 }
 
 async function locatorSection(): Promise<ManSection> {
-  registerSwitchSchemes();
+  registerNodeSchemes();
   registerCryptoSchemes();
   const entries = (await listSchemes()).map(({ name, syntax, doc, params }) => ({
     head: `${name}://${syntax}`,
@@ -68,7 +68,7 @@ export async function man(umbrella: Command, name: string | undefined): Promise<
 
 /** Prints the completion script for a shell. */
 export function completion(umbrella: Command, shell: Shell): number {
-  registerSwitchSchemes();
+  registerNodeSchemes();
   registerCryptoSchemes();
   print(completionScript(shell, allPages(umbrella), schemeNames()));
   return 0;

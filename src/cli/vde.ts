@@ -1,12 +1,12 @@
 /** `vde`: the umbrella command. */
 
 import { Argument, Command, CommanderError } from 'commander';
+import { version } from '../console/version.js';
 import { complain, runCommand } from './command.js';
 import { SHELLS, type Shell } from './completion.js';
 import { start } from './start.js';
 import { ctl } from './vde-ctl.js';
 import { type TopOptions, top } from './vde-top.js';
-import { version } from './version.js';
 
 /** The launcher's entry point. */
 export function main(): void {

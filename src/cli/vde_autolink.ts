@@ -10,6 +10,7 @@ import { type ConsoleClient, openConsole } from '../console/client.js';
 import { answerLine, type ConsoleCommand, isBlank } from '../console/command-table.js';
 import { ManagementServer } from '../console/management.js';
 import { readScript } from '../console/script.js';
+import { version } from '../console/version.js';
 import { execError, VdeError } from '../sys/errors.js';
 import { autolinkCommands, PROMPT } from './autolink-commands.js';
 import { Autolink, type LinkWorld, type RunningWire } from './autolink-model.js';
@@ -22,7 +23,6 @@ import { octalMode } from './option-values.js';
 import { answerHelp, type CommandPage } from './page.js';
 import { writePidfile } from './pidfile.js';
 import { findStartScript } from './start-script.js';
-import { version } from './version.js';
 
 const EXIT_FAILURE = 255;
 const TICK_MS = 500;

@@ -5,6 +5,7 @@
 
 import { writeSync } from 'node:fs';
 import { basename } from 'node:path';
+import { registerNodeSchemes } from '../console/schemes.js';
 import { registerCryptoSchemes } from '../crypto/schemes.js';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
 import { Cable, openEnds } from '../plug/cable.js';
@@ -14,7 +15,6 @@ import type { Plug } from '../plug/plug.js';
 import { listSchemes, openPlug } from '../plug/registry.js';
 import type { OpenOptions } from '../plug/scheme.js';
 import { StreamPlug } from '../plug/stream.js';
-import { registerSwitchSchemes } from '../switch/schemes.js';
 import { VdeError } from '../sys/errors.js';
 import { openSyslog } from '../sys/syslog.js';
 import { isInterfaceUp } from '../sys/tap.js';
@@ -146,7 +146,7 @@ interface Plan {
 
 /** The launcher's entry point. */
 export function main(): void {
-  registerSwitchSchemes();
+  registerNodeSchemes();
   registerCryptoSchemes();
   if (isLoginShell()) process.exit(refuseShell());
   void runCommand('vde_plug', vdePlug, { usage: EXIT_USAGE });

@@ -6,6 +6,7 @@ import { ManagementServer } from '../console/management.js';
 import { runStartScript } from '../console/script.js';
 import { banner, type ConsoleTarget, switchConsole } from '../console/switch-commands.js';
 import { startTerminal } from '../console/terminal.js';
+import { version } from '../console/version.js';
 import type { Log } from '../switch/control.js';
 import { SwitchService } from '../switch/service.js';
 import { VdeError } from '../sys/errors.js';
@@ -17,7 +18,6 @@ import { helpText } from './page.js';
 import { writePidfile } from './pidfile.js';
 import { findStartScript } from './start-script.js';
 import { options, page, readSettings, type Settings } from './vde_switch-options.js';
-import { version } from './version.js';
 
 const EXIT_NO_DIRECTORY = 255;
 

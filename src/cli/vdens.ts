@@ -71,7 +71,7 @@ async function start(invocation: StartInvocation): Promise<number> {
   if (pid !== undefined) accompany(pid);
   try {
     const { Attachment } = await import('../netns/attachment.js');
-    (await import('../switch/schemes.js')).registerSwitchSchemes();
+    (await import('../console/schemes.js')).registerNodeSchemes();
     (await import('../crypto/schemes.js')).registerCryptoSchemes();
     const { preloadScheme } = await import('../plug/registry.js');
     await Promise.all(locators.map(preloadScheme));

@@ -9,11 +9,11 @@ import { once } from 'node:events';
 import { writeSync } from 'node:fs';
 import { constants, machine } from 'node:os';
 import { basename } from 'node:path';
+import { registerNodeSchemes } from '../console/schemes.js';
 import { FRAME_MAX } from '../frame/burst.js';
 import { Cable } from '../plug/cable.js';
 import { DatagramPlug } from '../plug/datagram.js';
 import { openPlug } from '../plug/registry.js';
-import { registerSwitchSchemes } from '../switch/schemes.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { execError, VdeError } from '../sys/errors.js';
 import { SOCK_DGRAM, socketPair } from '../sys/socket.js';
@@ -49,7 +49,7 @@ No SWITCH means the default one.
 
 /** The launcher's entry point. @param name that the command was called by. */
 export function main(name = basename(process.argv[1] ?? 'vdeq')): void {
-  registerSwitchSchemes();
+  registerNodeSchemes();
   void runCommand(name, (args) => vdeq(name, args), { usage: 255 });
 }
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
+import { registerNodeSchemes } from '../../src/console/schemes.js';
 import type { Plug } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
 import { Concentrator, type ConcentratorKind } from '../../src/switch/concentrator.js';
 import { Port } from '../../src/switch/port.js';
-import { registerSwitchSchemes } from '../../src/switch/schemes.js';
 import { loop } from '../../src/sys/loop.js';
 import { Collector, sendAll } from '../plug/frames.js';
 import { cleanup } from '../support/cleanup.js';
@@ -15,7 +15,7 @@ import { tmpDir } from '../support/tmp.js';
 import { BROADCAST, frame, station } from './memory-plug.js';
 
 loop();
-registerSwitchSchemes();
+registerNodeSchemes();
 
 /** Ports that join and leave, and what each frame of the station's went to. */
 function play(kind: ConcentratorKind, steps: string): string {

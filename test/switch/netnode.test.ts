@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { registerNodeSchemes } from '../../src/console/schemes.js';
 import type { Plug } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
-import { registerSwitchSchemes } from '../../src/switch/schemes.js';
 import { VdeError } from '../../src/sys/errors.js';
 import { loop } from '../../src/sys/loop.js';
 import { AF_UNIX, bindUnix, SOCK_DGRAM, SOCK_STREAM, socket } from '../../src/sys/socket.js';
@@ -16,7 +16,7 @@ import { tmpDir } from '../support/tmp.js';
 import { BROADCAST, frame, station } from './memory-plug.js';
 
 loop();
-registerSwitchSchemes();
+registerNodeSchemes();
 
 for (const node of ['switch', 'hub', 'multi', 'bonding']) {
   complianceSuite({
