@@ -37,10 +37,12 @@ export function checkPortNumber(target: Switch, number: number): void {
  */
 export function addPort(target: Switch, number: number): Port {
   checkPortNumber(target, number);
-  const free = number === 0 ? target.ports.findIndex((port, at) => at > 0 && port === undefined) : number;
+  const isFree = (port: Port | undefined): boolean =>
+    port === undefined || (port.allocatable && !port.active && !port.monitor);
+  const free = number === 0 ? target.ports.findIndex((port, at) => at > 0 && isFree(port)) : number;
   if (free < 0) throw refusal('ENOSPC', 'switch');
-  if (target.ports[free] !== undefined) throw refusal('EEXIST', `port ${number}`);
-  const port = target.createPort(free);
+  if (number !== 0 && target.ports[free] !== undefined) throw refusal('EEXIST', `port ${number}`);
+  const port = target.ports[free] ?? target.createPort(free);
   port.allocatable = false;
   return port;
 }

@@ -132,8 +132,13 @@ class Model {
   create(wanted: number): string | undefined {
     if (wanted < 0 || wanted > this.count) return '1022';
     let number = wanted;
-    if (wanted === 0) for (number = 1; this.ports.has(number); number++);
+    const taken = (at: number) => this.ports.has(at) && !(this.port(at).allocatable && this.port(at).ends === 0);
+    if (wanted === 0) for (number = 1; taken(number); number++);
     if (number > this.count) return '1028';
+    if (wanted === 0 && this.ports.has(number)) {
+      this.port(number).allocatable = false;
+      return;
+    }
     if (this.ports.has(number)) return '1017';
     this.ports.set(number, {
       untagged: 0,

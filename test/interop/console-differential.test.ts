@@ -231,6 +231,16 @@ test('clients at the ports are shown, and leave, alike', async (t) => {
   await compare(both, ['port/print 1', 'port/allprint', 'debug/del', 'debug/del', 'debug/list']);
 });
 
+test('port/createauto takes a port that is there for anybody, too, as it is', async (t) => {
+  const both = await pair(t);
+  if (!both) return;
+  await compare(both, [
+    ...['debug/add port', 'port/create 1', 'port/allocatable 1 1', 'port/setuser 1 root', 'port/createauto'],
+    ...['port/allprint', 'port/createauto', 'port/create 3', 'port/allocatable 3 1', 'port/create 3'],
+    ...['port/createauto', 'port/allocatable 2 1', 'port/create 0', 'port/createauto', 'port/allprint'],
+  ]);
+});
+
 test('debugging is switched on and off by prefix, for each console by itself', async (t) => {
   const both = await pair(t);
   if (!both) return;
