@@ -1,5 +1,6 @@
 /**
- * Super-frames on their way to an end that takes only frames of the wire: cut there, in order with the others. What an
+ * Super-frames on their way to an end that takes only frames of the wire: cut there, in order with the others, and handed on
+ * in bursts as full as can be, since the frames of a tap are mostly small and each has its checksum to be completed. What an
  * end takes is its own property, so nobody else has to think of it. Likewise on their way in, where what stands on a cable
  * (a cipher, say) works on frames of the wire.
  */
@@ -48,6 +49,7 @@ export function sendCut(
   for (let k = 0; k < count; k++) {
     const view = views[k];
     if (burst.offload[view & (BURST_SIZE - 1)] === 0) {
+      flush();
       plain[waiting++] = view;
       continue;
     }
@@ -64,9 +66,9 @@ export function sendCut(
       made = segmenter.segment(scratch, SCRATCH_FRAME, length, SCRATCH_FRAME - VIRTIO_NET_HDR.size, out, flush);
     }
     if (made === 0) end.drops.error++;
-    flush();
   }
   if (waiting > 0) transmit(burst, plain, waiting);
+  flush();
   pool.give(tools);
 }
 
