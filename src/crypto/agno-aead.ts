@@ -9,21 +9,16 @@
  * the numbers seen for each session; when it forgets a session, all that was sent in it is too old to be accepted.
  */
 
-import {
-  type CipherGCM,
-  createCipheriv,
-  createDecipheriv,
-  createSecretKey,
-  type DecipherGCM,
-  hkdfSync,
-  type KeyObject,
-} from 'node:crypto';
+import { hkdfSync } from 'node:crypto';
 import { type Burst, FRAME_MAX } from '../frame/burst.js';
 import { readU32, writeU32 } from '../frame/bytes.js';
+import { type Aead, type AeadAlgorithm, type CipherLibrary, type Direction, KEY_LENGTH, TAG } from '../sys/cipher.js';
+import { ciphers } from '../sys/ciphers.js';
 import {
   type CipherSources,
   type FrameCipher,
   MACHINE_SOURCES,
+  moveAddresses,
   noneRefused,
   type OuterType,
   outerType,
@@ -33,7 +28,7 @@ import { ReplayWindow } from './replay-window.js';
 
 export type Suite = 'gcm' | 'chacha';
 
-const SUITES: Record<Suite, { algorithm: string; number: number }> = {
+const SUITES: Record<Suite, { algorithm: AeadAlgorithm; number: number }> = {
   gcm: { algorithm: 'aes-256-gcm', number: 1 },
   chacha: { algorithm: 'chacha20-poly1305', number: 2 },
 };
@@ -46,12 +41,10 @@ const SESSION = 12;
 const SEQUENCE_AT = 34;
 /** Where the ciphertext begins; all before it is authenticated only. */
 const CIPHERTEXT_AT = 42;
-const TAG = 16;
 const TYPE = 2;
 const SEALED_MIN = CIPHERTEXT_AT + TYPE + TAG;
 /** How much longer a sealed frame is than the plain one. */
 export const AEAD_GROWTH = SEALED_MIN - 14;
-const KEY = 32;
 /** Frames after which a sender draws a new session. */
 const SESSION_FRAMES = 2 ** 32;
 /** Sessions that a receiver knows at a time. Only who has the key can fill them. */
@@ -67,21 +60,28 @@ export interface AeadOptions {
   sources?: CipherSources;
   /** Frames in a session. */
   sessionFrames?: number;
+  library?: CipherLibrary;
 }
 
 /** A sender, as a receiver knows it. */
 interface Session {
-  readonly key: KeyObject;
+  readonly id: Uint8Array;
+  /** The same, as a key of a map. */
+  readonly name: string;
+  readonly key: Uint8Array;
   readonly window: ReplayWindow;
   /** Time of the newest frame, in seconds since 1970. */
   newest: number;
+  /** Whether a frame of it has proved authentic. */
+  known: boolean;
 }
 
 /** See the head of this file. */
 export class AeadCipher implements FrameCipher {
   readonly refused = noneRefused();
   skew = 0;
-  readonly #algorithm: 'aes-256-gcm';
+  readonly #algorithm: AeadAlgorithm;
+  readonly #library: CipherLibrary;
   readonly #suite: number;
   readonly #key: Uint8Array;
   readonly #outer: OuterType;
@@ -89,18 +89,23 @@ export class AeadCipher implements FrameCipher {
   readonly #sources: CipherSources;
   readonly #words: RandomWords;
   readonly #sessionFrames: number;
-  readonly #nonce = Buffer.alloc(12);
   readonly #session = Buffer.alloc(SESSION);
-  #sealKey: KeyObject | undefined;
+  /** With the key of `#session`. */
+  #sealer: Aead | undefined;
   #sequence = 0;
+  /** With the key of the session that the last frame was of: the next one mostly is too. */
+  #opener: Aead | undefined;
+  #openKey: Uint8Array | undefined;
+  /** The session of the last frame that was opened. */
+  #latest: Session | undefined;
   readonly #sessions = new Map<string, Session>();
   /** The sessions that this end has sent in. */
   readonly #own = new Set<string>();
 
   constructor(options: AeadOptions) {
     const { algorithm, number } = SUITES[options.suite];
-    // Both are used through the same calls; only the types of Node's differ.
-    this.#algorithm = algorithm as 'aes-256-gcm';
+    this.#algorithm = algorithm;
+    this.#library = options.library ?? ciphers();
     this.#suite = number;
     this.#key = options.key;
     this.#outer = options.outer;
@@ -114,31 +119,40 @@ export class AeadCipher implements FrameCipher {
     return Math.max(0, Math.min(limit, FRAME_MAX) - AEAD_GROWTH);
   }
 
-  #derive(session: Uint8Array): KeyObject {
+  #derive(session: Uint8Array): Uint8Array {
     const info = `vde agno ${VERSION} ${this.#algorithm}`;
-    return createSecretKey(Buffer.from(hkdfSync('sha256', this.#key, session, info, KEY)));
+    return new Uint8Array(hkdfSync('sha256', this.#key, session, info, KEY_LENGTH[this.#algorithm]));
   }
 
-  #setNonce(high: number, low: number): void {
-    this.#nonce.writeUInt32BE(high, 4);
-    this.#nonce.writeUInt32BE(low, 8);
+  /** The cipher given, or a new one, with that key. */
+  #keyed(aead: Aead | undefined, direction: Direction, key: Uint8Array): Aead {
+    if (aead === undefined) return this.#library.aead(this.#algorithm, direction, key);
+    aead.setKey(key);
+    return aead;
+  }
+
+  /** A cipher that opens the frames of a session. */
+  #openerOf({ key }: Session): Aead {
+    if (this.#opener === undefined || this.#openKey !== key) this.#opener = this.#keyed(this.#opener, 'decrypt', key);
+    this.#openKey = key;
+    return this.#opener;
   }
 
   seal(burst: Burst, views: Uint8Array, count: number, out: Burst): void {
     const time = Math.floor(this.#sources.now() / 1000);
     for (let slot = 0; slot < count; slot++) {
-      if (this.#sealKey === undefined || this.#sequence === this.#sessionFrames) {
+      if (this.#sealer === undefined || this.#sequence === this.#sessionFrames) {
         this.#sources.random(this.#session);
-        this.#sealKey = this.#derive(this.#session);
+        this.#sealer = this.#keyed(this.#sealer, 'encrypt', this.#derive(this.#session));
         this.#own.add(latin1(this.#session, 0));
         this.#sequence = 0;
       }
-      this.#sealOne(burst, views[slot], slot, time, out, this.#sealKey);
+      this.#sealOne(burst, views[slot], slot, time, out, this.#sealer);
     }
     out.count = count;
   }
 
-  #sealOne(burst: Burst, view: number, slot: number, time: number, out: Burst, key: KeyObject): void {
+  #sealOne(burst: Burst, view: number, slot: number, time: number, out: Burst, sealer: Aead): void {
     const { bytes } = out;
     const at = out.home(slot);
     const length = burst.length[view];
@@ -151,7 +165,6 @@ export class AeadCipher implements FrameCipher {
     const sequence = this.#sequence++;
     const high = Math.floor(sequence / 2 ** 32);
     const low = sequence >>> 0;
-    this.#setNonce(high, low);
     bytes[at + 12] = outer >>> 8;
     bytes[at + 13] = outer;
     bytes[at + HEADER_AT] = VERSION;
@@ -162,11 +175,8 @@ export class AeadCipher implements FrameCipher {
     bytes.set(this.#session, at + SESSION_AT);
     writeU32(bytes, at + SEQUENCE_AT, high);
     writeU32(bytes, at + SEQUENCE_AT + 4, low);
-    const cipher: CipherGCM = createCipheriv(this.#algorithm, key, this.#nonce, { authTagLength: TAG });
-    cipher.setAAD(bytes.subarray(at, text));
-    bytes.set(cipher.update(bytes.subarray(text, end)), text);
-    cipher.final();
-    bytes.set(cipher.getAuthTag(), end);
+    setNonce(sealer, high, low);
+    sealer.seal(out, at, text, end);
     out.place(slot, at, end + TAG - at);
     out.offload[slot] = 0;
   }
@@ -200,66 +210,76 @@ export class AeadCipher implements FrameCipher {
       return;
     }
     const sequence = high * 2 ** 32 + low;
-    const name = latin1(bytes, at + SESSION_AT);
-    const known = this.#sessions.get(name);
-    if (known !== undefined ? !known.window.isNew(sequence) : this.#own.has(name)) {
+    const session = this.#sessionAt(bytes, at + SESSION_AT, time);
+    if (session === undefined || !session.window.isNew(sequence)) {
       refused.replayed++;
       return;
     }
-    const session = known ?? {
-      key: this.#derive(bytes.subarray(at + SESSION_AT, at + SESSION_AT + SESSION)),
-      window: new ReplayWindow(),
-      newest: time,
-    };
-    this.#setNonce(high, low);
-    const plain = this.#decrypt(session.key, bytes, at, length);
-    if (plain === undefined) {
+    const to = out.count;
+    const home = out.home(to);
+    const text = at + CIPHERTEXT_AT;
+    const end = at + length - TAG;
+    const opener = this.#openerOf(session);
+    setNonce(opener, high, low);
+    if (!opener.open(burst, at, text, end, out, home + 12)) {
       refused.key++;
       return;
     }
-    if (known === undefined && !this.#remember(name, session, now)) {
+    if (!session.known && !this.#remember(session, now)) {
       refused.replayed++;
       return;
     }
+    this.#latest = session;
     session.window.add(sequence);
     if (time > session.newest) session.newest = time;
-    const to = out.count++;
-    const home = out.home(to);
-    out.bytes.set(bytes.subarray(at, at + 12), home);
-    out.bytes.set(plain, home + 12);
-    out.place(to, home, 12 + plain.length);
+    moveAddresses(burst.words, at, out.words, home);
+    out.place(to, home, 12 + end - text);
     out.offload[to] = 0;
+    out.count = to + 1;
   }
 
-  #decrypt(key: KeyObject, bytes: Uint8Array, at: number, length: number): Buffer | undefined {
-    const text = at + CIPHERTEXT_AT;
-    const end = at + length - TAG;
-    const decipher: DecipherGCM = createDecipheriv(this.#algorithm, key, this.#nonce, { authTagLength: TAG });
-    decipher.setAAD(bytes.subarray(at, text));
-    decipher.setAuthTag(bytes.subarray(end, end + TAG));
-    const plain = decipher.update(bytes.subarray(text, end));
-    try {
-      decipher.final();
-    } catch {
-      return undefined;
-    }
-    return plain;
+  /** The session that is named at `at`: one that is known, a new one, or undefined if it is this end's own. */
+  #sessionAt(bytes: Uint8Array, at: number, time: number): Session | undefined {
+    if (this.#latest !== undefined && isAt(bytes, at, this.#latest.id)) return this.#latest;
+    const name = latin1(bytes, at);
+    const known = this.#sessions.get(name);
+    if (known !== undefined || this.#own.has(name)) return known;
+    const id = bytes.slice(at, at + SESSION);
+    return { id, name, key: this.#derive(id), window: new ReplayWindow(), newest: time, known: false };
   }
 
   /** Takes a session up; false if there is no room, since none can be forgotten without its frames being good again. */
-  #remember(name: string, session: Session, now: number): boolean {
+  #remember(session: Session, now: number): boolean {
     if (this.#sessions.size >= SESSIONS_MAX) {
-      for (const [other, { newest }] of this.#sessions) {
-        if (newest < now - this.#tolerance) this.#sessions.delete(other);
+      this.#latest = undefined;
+      for (const [name, { newest }] of this.#sessions) {
+        if (newest < now - this.#tolerance) this.#sessions.delete(name);
       }
       if (this.#sessions.size >= SESSIONS_MAX) return false;
     }
-    this.#sessions.set(name, session);
+    session.known = true;
+    this.#sessions.set(session.name, session);
     return true;
   }
+
+  close(): void {
+    this.#sealer?.close();
+    this.#opener?.close();
+  }
+}
+
+/** The nonce of a frame: its sequence number, given as two words. */
+function setNonce({ nonce }: Aead, high: number, low: number): void {
+  writeU32(nonce, 4, high);
+  writeU32(nonce, 8, low);
 }
 
 /** A session as a key of a map. */
 function latin1(bytes: Uint8Array, at: number): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset + at, SESSION).toString('latin1');
+}
+
+function isAt(bytes: Uint8Array, at: number, id: Uint8Array): boolean {
+  for (let i = 0; i < SESSION; i++) if (bytes[at + i] !== id[i]) return false;
+  return true;
 }

@@ -60,7 +60,7 @@ export class AgnoPlug extends WrapperPlug {
     const tools = pool.take();
     const { fitting } = tools;
     let n = 0;
-    for (let k = 0; k < count; k++) {
+    for (let k = 0; k < count && !this.closed; k++) {
       const length = burst.length[views[k]];
       if (length > maxFrame) this.drops.oversize++;
       else if (length < FRAME_MIN) this.drops.runt++;
@@ -72,7 +72,7 @@ export class AgnoPlug extends WrapperPlug {
         }
       }
     }
-    if (n > 0) this.#seal(burst, tools, n);
+    if (n > 0 && !this.closed) this.#seal(burst, tools, n);
     pool.give(tools);
   }
 
@@ -95,6 +95,11 @@ export class AgnoPlug extends WrapperPlug {
     }
     this.deliver(out);
     pool.give(tools);
+  }
+
+  protected override release(): void {
+    super.release();
+    this.#cipher.close();
   }
 
   #explain({ key, time }: Refused): void {

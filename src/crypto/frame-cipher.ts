@@ -35,6 +35,8 @@ export interface FrameCipher {
   readonly refused: Refused;
   /** Seconds between the clocks, when last a frame was refused for its time; positive if the sender's is behind. */
   readonly skew: number;
+  /** Forgets the keys. Idempotent. */
+  close(): void;
 }
 
 /** Where time and chance come from (docs/design.md, "time and chance are passed in"). */
@@ -71,4 +73,9 @@ export function outerType(outer: OuterType, type: number, words: RandomWords): n
   if (outer === 'copy') return type;
   if (outer === 'rand') return 0x600 + (words.next() % 0xf9ff);
   return outer;
+}
+
+/** Copies both addresses of a frame from one slab to another; offsets in bytes, multiples of 4. */
+export function moveAddresses(from: Int32Array, at: number, to: Int32Array, toAt: number): void {
+  for (let i = 0; i < 3; i++) to[(toAt >>> 2) + i] = from[(at >>> 2) + i];
 }

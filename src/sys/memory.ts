@@ -28,6 +28,11 @@ export class Memory {
     this.words = new Uint32Array(this.buffer);
   }
 
+  /** Address of a byte. */
+  addressAt(offset: number): number {
+    return this.address + offset;
+  }
+
   /** Stores a pointer (or any integer below 2^53) as a 64-bit word. `offset` in bytes, a multiple of 4. */
   setPointer(offset: number, address: number): void {
     const word = offset >>> 2;
