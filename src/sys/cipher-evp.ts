@@ -108,6 +108,12 @@ function within(memory: StableBytes, at: number, length: number): number {
   return memory.addressAt(at);
 }
 
+/** The address of a message, its tag behind it. @throws RangeError if it is not there. */
+function message(frame: StableBytes, start: number, text: number, end: number): number {
+  if (!(start <= text && text <= end)) throw new RangeError('ends before it begins');
+  return within(frame, start, end + TAG - start);
+}
+
 class EvpBlockCipher implements BlockCipher {
   constructor(
     private readonly context: Context,
@@ -139,7 +145,7 @@ class EvpAead implements Aead {
 
   seal(frame: StableBytes, start: number, text: number, end: number): void {
     const { evp, address, written } = this.context;
-    const from = within(frame, start, end + TAG - start);
+    const from = message(frame, start, text, end);
     const at = from + text - start;
     const tag = from + end - start;
     const done =
@@ -152,7 +158,7 @@ class EvpAead implements Aead {
 
   open(frame: StableBytes, start: number, text: number, end: number, to: StableBytes, toAt: number): boolean {
     const { evp, address, written } = this.context;
-    const from = within(frame, start, end + TAG - start);
+    const from = message(frame, start, text, end);
     const plain = within(to, toAt, end - text);
     const done =
       this.#begin(from, text - start) &&

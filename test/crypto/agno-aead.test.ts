@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { AEAD_GROWTH, AeadCipher, type AeadOptions, SESSIONS_MAX } from '../../src/crypto/agno-aead.js';
 import { noneRefused } from '../../src/crypto/frame-cipher.js';
 import { REPLAY_WINDOW } from '../../src/crypto/replay-window.js';
+import { nodeCiphers } from '../../src/sys/cipher-node.js';
 import { octets } from '../frame/arbitraries.js';
 import { open, seal, VirtualSources } from './cipher.js';
 
@@ -32,6 +33,21 @@ for (const suite of ['gcm', 'chacha'] as const) {
         }),
         { numRuns: 30 },
       );
+    });
+
+    test('without OpenSSL’s own functions the format is the same, also of senders that take turns', () => {
+      const senders = [1, 2].map((own) => {
+        const of = (options: Partial<AeadOptions>) =>
+          make({ suite, sources: new VirtualSources(NOW, own), ...options });
+        return { fast: of({}), plain: of({ library: nodeCiphers }) };
+      });
+      const receivers = [make({ suite }), make({ suite, library: nodeCiphers })];
+      for (let turn = 0; turn < 6; turn++) {
+        const { fast, plain } = senders[turn % 2];
+        const sealed = seal(fast, FRAME, FRAME);
+        assert.deepEqual(seal(plain, FRAME, FRAME), sealed);
+        for (const receiver of receivers) assert.deepEqual(open(receiver, ...sealed), [FRAME, FRAME]);
+      }
     });
 
     test('a frame that was changed, cut or made longer anywhere is refused', () => {

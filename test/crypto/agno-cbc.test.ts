@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { CbcCipher, type CbcOptions } from '../../src/crypto/agno-cbc.js';
 import { noneRefused } from '../../src/crypto/frame-cipher.js';
 import { FRAME_MAX } from '../../src/frame/burst.js';
+import { nodeCiphers } from '../../src/sys/cipher-node.js';
 import { octets } from '../frame/arbitraries.js';
 import { open, seal, VirtualSources } from './cipher.js';
 
@@ -92,6 +93,24 @@ test('many short frames at once are sealed as they would be one by one', () => {
     }),
     { numRuns: 50 },
   );
+});
+
+test('without OpenSSL’s own functions the format is the same', () => {
+  const of = (options: Partial<CbcOptions>) => make({ sources: new VirtualSources(NOW, 7), ...options });
+  const [fast, plain] = [of({}), of({ library: nodeCiphers })];
+  for (let again = 0; again < 3; again++) {
+    const sealed = seal(fast, ...PLAIN);
+    assert.deepEqual(seal(plain, ...PLAIN), sealed);
+    assert.deepEqual(open(plain, ...sealed), PLAIN);
+  }
+});
+
+test('a closed cipher seals and opens no more, and may be closed again', () => {
+  const cipher = make();
+  cipher.close();
+  cipher.close();
+  assert.throws(() => seal(cipher, PLAIN[0]), { code: 'EBADF' });
+  assert.throws(() => open(cipher, SEALED[0]), { code: 'EBADF' });
 });
 
 test('the longest frame that fits is known, and none is shorter than it could be', () => {

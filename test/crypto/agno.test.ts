@@ -8,10 +8,12 @@ import { CbcCipher } from '../../src/crypto/agno-cbc.js';
 import type { FrameCipher } from '../../src/crypto/frame-cipher.js';
 import { registerCryptoSchemes } from '../../src/crypto/schemes.js';
 import { ALL_VIEWS, Burst, FRAME_MAX } from '../../src/frame/burst.js';
+import { GsoType } from '../../src/frame/offload.js';
 import { DatagramPlug } from '../../src/plug/datagram.js';
 import type { Plug } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
 import { SOCK_DGRAM, socketPair } from '../../src/sys/socket.js';
+import { noise, tcpPacket, writePacket, writeSuperFrame } from '../frame/super-frames.js';
 import { complianceSuite } from '../plug/compliance.js';
 import { DirectPlug } from '../plug/direct-plug.js';
 import { Collector, frame, sendAll } from '../plug/frames.js';
@@ -90,6 +92,37 @@ test('plain frames, and super-frames, from who does not encrypt are shut out', (
   wire.arrive(burst);
   assert.equal(arrived.frames.length, 0);
   assert.equal(b.drops.error, 64);
+});
+
+test('frames of a tap, whose checksums are still to be completed, are sealed and sent on together', () => {
+  const { a, b, wire } = pair(CIPHERS.gcm(), CIPHERS.gcm());
+  const sent: number[] = [];
+  const arrive = wire.arrive.bind(wire);
+  wire.arrive = (burst) => {
+    sent.push(burst.count);
+    arrive(burst);
+  };
+  const arrived = new Collector(b);
+  const packets = Array.from({ length: 64 }, (_, i) => tcpPacket({ payload: noise(40 + i, i) }));
+  const burst = new Burst();
+  for (const [slot, value] of packets.entries()) {
+    const bytes = writeSuperFrame(value, 0, GsoType.none);
+    burst.add(bytes.subarray(10));
+    // The last but one is complete: what is before it comes before it.
+    if (slot === 62) burst.frame(slot).set(writePacket(value));
+    else burst.offloadHeader(slot).set(bytes.subarray(0, 10));
+  }
+  burst.readOffloads();
+  a.send(burst, ALL_VIEWS, 64);
+  assert.deepEqual(sent, [62, 1, 1]);
+  arrived.assertFrames(packets.map((value) => Buffer.from(writePacket(value))));
+});
+
+test('a closed end has closed its cipher', () => {
+  const cipher = CIPHERS['C’s format']();
+  const { a } = pair(cipher, CIPHERS.gcm());
+  a.close();
+  assert.throws(() => cipher.seal(new Burst(), ALL_VIEWS, 1, new Burst()), { code: 'EBADF' });
 });
 
 test('agno in agno: each layer has its own slab, both ways at once', () => {
