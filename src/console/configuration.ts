@@ -45,6 +45,7 @@ function* portConfiguration(target: Switch, port: Port): Lines {
   const { number, allocatable, untaggedVlan, mode, user, group } = port;
   const tagged = sortedVlans(target).filter(({ member }) => member[number] === TAGGED);
   const set: string[] = [];
+  if (port.priority !== 0) set.push(`port/setpcp ${number} ${port.priority}`);
   if (port.isolated) set.push(`port/isolate ${number} 1`);
   if (user >= 0) set.push(`port/setuser ${number} ${user}`);
   if (group >= 0) set.push(`port/setgroup ${number} ${group}`);

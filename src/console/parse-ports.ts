@@ -110,6 +110,8 @@ export interface ShownMode {
   tpid?: string;
   /** The VLANs that a trunk carries, as a list. */
   allowed?: string;
+  /** PCP in the tags of frames that arrive without one, if that is not 0. */
+  priority?: number;
   /** True if it is; absent otherwise. */
   isolated?: true;
 }
@@ -117,15 +119,17 @@ export interface ShownMode {
 /** Reads the lines of `port/modes`. */
 export function parseModes(lines: readonly string[]): ShownMode[] {
   return lines.flatMap((line) => {
-    const match = /^Port (\d+) mode=(\w+) untagged_vlan=(\d+)(?: tpid=(\w{4}))?(?: allowed=(\S+))?( isolated)?$/.exec(
-      line,
-    );
+    const match =
+      /^Port (\d+) mode=(\w+) untagged_vlan=(\d+)(?: tpid=(\w{4}))?(?: allowed=(\S+))?(?: pcp=(\d))?( isolated)?$/.exec(
+        line,
+      );
     if (!match) return [];
-    const [, port, mode, vlan, tpid, allowed, isolated] = match;
+    const [, port, mode, vlan, tpid, allowed, pcp, isolated] = match;
     const untaggedVlan = Number(vlan) === NO_VLAN ? null : Number(vlan);
     const shown: ShownMode = { port: Number(port), mode, untaggedVlan };
     if (tpid !== undefined) shown.tpid = tpid;
     if (allowed !== undefined) shown.allowed = allowed;
+    if (pcp !== undefined) shown.priority = Number(pcp);
     if (isolated !== undefined) shown.isolated = true;
     return [shown];
   });

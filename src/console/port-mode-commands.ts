@@ -7,7 +7,7 @@
 import { EtherType } from '../frame/ethernet.js';
 import type { Tpid } from '../frame/vlan.js';
 import { NO_VLAN, type Port } from '../switch/port.js';
-import { setIsolated } from '../switch/port-management.js';
+import { setIsolated, setPriority } from '../switch/port-management.js';
 import type { Switch } from '../switch/switch.js';
 import { setAccess, setHybrid, setTagProtocol, setTrunk, setTunnel } from '../switch/vlan-management.js';
 import { integerAndRest, integers, leadingInteger, padded } from './arguments.js';
@@ -72,6 +72,15 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
       run: (argument) => setHybrid(target, leadingInteger(argument)),
     },
     {
+      name: 'port/setpcp',
+      syntax: 'N PCP',
+      help: 'set the priority (0-7) in the tags of frames that reach port N without one',
+      run(argument) {
+        const [number, priority] = integers(argument, 2);
+        setPriority(target, number, priority);
+      },
+    },
+    {
       name: 'port/isolate',
       syntax: 'N 0/1',
       help: 'have port N reach no other isolated port. 1=Y 0=N',
@@ -101,9 +110,10 @@ export function portModeCommands(target: Switch): ConsoleCommand[] {
   ];
 }
 
-function modeLine({ number, mode, untaggedVlan, tpid, allowed, isolated }: Port): string[] {
+function modeLine({ number, mode, untaggedVlan, tpid, allowed, priority, isolated }: Port): string[] {
   const tags = tpid === EtherType.customerTag ? '' : ` tpid=${tpid.toString(16)}`;
   const list = allowed === undefined ? '' : ` allowed=${formatVlanList(allowed)}`;
+  const pcp = priority === 0 ? '' : ` pcp=${priority}`;
   const apart = isolated ? ' isolated' : '';
-  return [`Port ${padded(number)} mode=${mode} untagged_vlan=${padded(untaggedVlan)}${tags}${list}${apart}`];
+  return [`Port ${padded(number)} mode=${mode} untagged_vlan=${padded(untaggedVlan)}${tags}${list}${pcp}${apart}`];
 }

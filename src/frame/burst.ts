@@ -157,27 +157,27 @@ export class Burst {
   }
 
   /**
-   * Makes the second view of a slot: without its tag if it has one, else with a customer tag (802.1Q) of `vlan`.
-   * @param vlan VLAN identifier, 0 to 4094; PCP and DEI are 0.
+   * Makes the second view of a slot: without its tag if it has one, else with a customer tag (802.1Q).
+   * @param tci what the tag says: PCP, DEI and VLAN identifier (IEEE 802.1Q, 9.6).
    * @param tagged whether the frame as it arrived carries a tag.
    */
-  retag(slot: number, vlan: number, tagged: boolean): number {
+  retag(slot: number, tci: number, tagged: boolean): number {
     const view = BURST_SIZE + slot;
     if (tagged) this.#withoutTag(slot, view);
-    else this.#withTag(slot, view, EtherType.customerTag, vlan);
+    else this.#withTag(slot, view, EtherType.customerTag, tci);
     return view;
   }
 
   /**
    * Makes the third view of a slot: with its tag's protocol identifier exchanged for `tpid`, priority and VLAN as they
-   * are, if it has a tag, else with a service tag (802.1ad) of `vlan`.
-   * @param vlan VLAN identifier, 0 to 4094; PCP and DEI are 0.
+   * are, if it has a tag, else with a service tag (802.1ad).
+   * @param tci as for `retag`.
    * @param tagged whether the frame as it arrived carries a tag.
    */
-  retagService(slot: number, vlan: number, tagged: boolean, tpid: Tpid): number {
+  retagService(slot: number, tci: number, tagged: boolean, tpid: Tpid): number {
     const view = 2 * BURST_SIZE + slot;
     if (tagged) this.#withProtocol(slot, view, tpid);
-    else this.#withTag(slot, view, EtherType.serviceTag, vlan);
+    else this.#withTag(slot, view, EtherType.serviceTag, tci);
     return view;
   }
 
@@ -189,10 +189,10 @@ export class Burst {
     this.#complete(slot, view, 2, -4);
   }
 
-  #withTag(slot: number, view: number, tpid: Tpid, vlan: number): void {
+  #withTag(slot: number, view: number, tpid: Tpid, tci: number): void {
     const tag = extra(view);
     this.#extras.view.setUint16(tag, tpid);
-    this.#extras.view.setUint16(tag + 2, vlan);
+    this.#extras.view.setUint16(tag + 2, tci);
     this.#around(slot, view, tag, 4, 12);
     this.#complete(slot, view, 3, 4);
   }

@@ -48,6 +48,15 @@ export function addPort(target: Switch, number: number): Port {
 }
 
 /**
+ * Sets the PCP of tags that frames are given which arrive at the port without one.
+ * @throws VdeError `EINVAL` out of range, `ENXIO` no such port.
+ */
+export function setPriority(target: Switch, number: number, priority: number): void {
+  if (!(priority >= 0 && priority <= 7)) throw refusal('EINVAL', `priority ${priority}`);
+  existingPort(target, number).priority = priority;
+}
+
+/**
  * Keeps a port apart from all others that are kept apart, or joins it with them again.
  * @throws VdeError `EINVAL` out of range, `ENXIO` no such port.
  */

@@ -70,6 +70,8 @@ export class Port {
   portGroup: string | undefined;
   /** Whether it is kept for mirrored frames: nothing else leaves there, and what arrives is dropped. */
   monitor = false;
+  /** PCP, 0 to 7, in the tags that frames are given which arrive without one (IEEE 802.1Q, 6.9.4). */
+  priority = 0;
   /** Whether it reaches, and is reached from, those ports only that are not isolated. */
   isolated = false;
   mode: PortMode = 'hybrid';

@@ -338,20 +338,20 @@ export class Switch {
   #egress(from: Port, egress: Port, vlan: Vlan, burst: Burst, slot: number, tagged: boolean): void {
     const wantsTag = vlan.member[egress.number] === TAGGED;
     if ((wantsTag === tagged && (!tagged || egress.tpid === from.tpid)) || this.transparent) this.#push(egress, slot);
-    else this.#push(egress, this.#retag(burst, slot, vlan.id, tagged, wantsTag, egress.tpid));
+    else this.#push(egress, this.#retag(burst, slot, vlan.id | (from.priority << 13), tagged, wantsTag, egress.tpid));
   }
 
   /** 1 for each changed view that has been made of the burst in hand. */
   readonly #made = new Uint8Array(VIEWS);
   #anyMade = false;
 
-  #retag(burst: Burst, slot: number, vlan: number, tagged: boolean, wantsTag: boolean, tpid: Tpid): number {
+  #retag(burst: Burst, slot: number, tci: number, tagged: boolean, wantsTag: boolean, tpid: Tpid): number {
     const third = wantsTag && (tagged || tpid === EtherType.serviceTag);
     const view = (third ? 2 * BURST_SIZE : BURST_SIZE) + slot;
     if (this.#made[view]) return view;
     this.#made[view] = 1;
     this.#anyMade = true;
-    return third ? burst.retagService(slot, vlan, tagged, tpid) : burst.retag(slot, vlan, tagged);
+    return third ? burst.retagService(slot, tci, tagged, tpid) : burst.retag(slot, tci, tagged);
   }
 
   #push(egress: Port, view: number): void {

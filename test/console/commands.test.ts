@@ -100,6 +100,34 @@ test('an access port is in one VLAN and takes no tags', () => {
   ]);
 });
 
+test('frames that arrive without a tag get the priority of their port in the tag that they leave with', () => {
+  const { sw, seat } = virtualSwitch();
+  const table = forwardingCommands(sw);
+  const [guest, trunk, provider] = [seat(1), seat(2), seat(3)];
+  for (const line of [
+    'vlan/create 5',
+    'port/access 1 5',
+    'port/trunk 2 all',
+    'port/trunk 3 all',
+    'port/settpid 3 88a8',
+  ])
+    data(table, line);
+  refused(table, '1022', 'port/setpcp', 'port/setpcp 1', 'port/setpcp 1 8', 'port/setpcp 1 -1', 'port/setpcp 99 1');
+  refused(table, '1006', 'port/setpcp 9 1');
+  data(table, 'port/setpcp 1 6');
+  guest.receive(frame(BROADCAST, station(1)));
+  const tags = [trunk, provider].map((plug) => plug.take()[0].subarray(12, 16).toString('hex'));
+  assert.deepEqual(tags, ['8100c005', '88a8c005']);
+  // A tag that is there stays as it is.
+  data(table, 'port/setpcp 2 1');
+  const tagged = frame(BROADCAST, station(2), { tci: 0x4005 });
+  trunk.receive(tagged);
+  assert.equal(provider.take()[0].subarray(12, 16).toString('hex'), `88a8${tagged.subarray(14, 16).toString('hex')}`);
+  assert.deepEqual(parseReply('port/modes', data(table, 'port/modes 1')), [
+    { port: 1, mode: 'access', untaggedVlan: 5, priority: 6 },
+  ]);
+});
+
 for (const hub of [false, true]) {
   test(`isolated ports reach those that are not, and each other not ${hub ? 'in hub mode either' : 'at all'}`, () => {
     const { sw, seat } = virtualSwitch({ hub });
@@ -261,7 +289,14 @@ test('what showconfig prints makes another switch the same', (t) => {
       'port/setgroup 4 77',
     ],
     ...['port/create 5', 'port/tunnel 5 4094', 'port/create 6', 'port/settpid 6 88a8', 'port/trunk 6 5,4094'],
-    ...['port/create 9', 'port/setvlan 9 4095', 'port/group lab 9,11 640', 'port/isolate 3 1', 'port/sethub 1'],
+    ...[
+      'port/create 9',
+      'port/setvlan 9 4095',
+      'port/group lab 9,11 640',
+      'port/isolate 3 1',
+      'port/setpcp 3 7',
+      'port/sethub 1',
+    ],
   ];
   for (const line of lines) assert.equal(answer(first.table(), line).at(-1), '1000 Success', line);
   const path = join(tmpDir(t), 'script');
