@@ -33,7 +33,7 @@ import { ConsoleSession, PROMPT, type Transport } from './session.js';
 
 const DEFAULT_MODE = 0o600;
 /** Connections that may wait to be accepted. */
-const BACKLOG = 128;
+const BACKLOG = 4096;
 /** Most consoles at once. */
 const SESSIONS_MAX = 1024;
 /** Connections taken before others get their turn. */
