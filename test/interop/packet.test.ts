@@ -47,6 +47,7 @@ async function station(t: Owner, sw: SwitchProcess, endpoints: number): Promise<
   await ns.addTap('t0', { address: ['10.0.0.2/24', 'fd00::2/64'], ipv6: true });
   ns.start(t, command('ours', 'vde_plug'), [`vde://${sw.dir}`, 'tap://t0']);
   await waitForEndpoints(sw, endpoints);
+  await ns.running('t0');
   return ns;
 }
 

@@ -35,6 +35,7 @@ async function station(
   await ns.addTap('t0', { address: [`10.0.0.${number}/24`, `fd00::${number}/64`], ipv6: true });
   const plug = ns.start(t, command(make, 'vde_plug'), [`vde://${sw.dir}`, 'tap://t0']);
   await waitForEndpoints(sw, number);
+  await ns.running('t0');
   return { ns, plug };
 }
 

@@ -117,6 +117,7 @@ for (const [server, client] of [
     const plug = near.start(t, command(client, 'vde_plug2tap'), ['-sock', sw.dir, '-p', '7', '-P', pidfile, 't0']);
     await waitForEndpoints(sw, 2);
     await waitForFile(pidfile);
+    await Promise.all([far.running('t0'), near.running('t0')]);
     await ping(near, '10.0.0.1');
     sw.process.stdin.write('port/print 7\n');
     await sw.process.waitFor('Port 0007');
@@ -138,6 +139,7 @@ test('vde_plug2tap -s -: a stream on the standard streams, as at the far end of 
   await near.addTap('t0', { address: '10.0.0.2/24' });
   near.start(t, bin('dpipe'), [bin('vde_plug'), sw.dir, '=', bin('vde_plug2tap'), '-s', '-', 't0']);
   await waitForEndpoints(sw, 2);
+  await Promise.all([far.running('t0'), near.running('t0')]);
   await ping(near, '10.0.0.1');
 });
 
@@ -155,6 +157,7 @@ test('vde_pcapplug joins an interface to a switch, at once and both ways', async
   await near.configure('host', { address: '10.0.0.2/24' });
   const plug = near.start(t, bin('vde_pcapplug'), ['-s', sw.dir, 'wire']);
   await waitForEndpoints(sw, 2);
+  await Promise.all([far.running('t0'), near.running('wire', 'host')]);
   await ping(near, '10.0.0.1');
   plug.kill();
   assert.deepEqual(await plug.exited, { code: 0, signal: null });

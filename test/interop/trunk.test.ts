@@ -79,6 +79,7 @@ async function station(t: Owner, make: Make, sw: SwitchProcess, host: number, mt
     ns.start(t, command(make, 'vde_plug'), [`tap://t${vlan}`, `vde://${sw.dir}[${i + 2}]`]);
   }
   await waitForEndpoints(sw, 1 + VLANS.length);
+  await ns.running(...VLANS.map((vlan) => `t${vlan}`));
   return ns;
 }
 

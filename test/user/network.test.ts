@@ -85,6 +85,8 @@ test("taps in namespaces of the user's own, with our vde_plug and our vde_switch
   await near.addTap('t0', { address: '10.0.0.1/24' });
   near.start(t, bin('vde_plug'), [sw.dir, 'tap://t0']);
   await waitForEndpoints(sw, 2);
+  await near.running('t0');
+  await far.running('sw0');
   for (const [ns, to] of [
     [near, '10.0.0.2'],
     [far, '10.0.0.1'],
