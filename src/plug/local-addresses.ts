@@ -3,6 +3,7 @@
  * answer is kept for a while: it is wanted for every datagram that a member of a group hears from itself.
  */
 
+import { VdeError } from '../sys/errors.js';
 import { isLocalAddress } from '../sys/inet.js';
 import { AF_INET6 } from '../sys/socket.js';
 
@@ -53,9 +54,19 @@ export class LocalAddresses {
     const i = this.#count++;
     const size = this.#v6 ? V6_WORDS : V4_WORDS;
     for (let k = 0; k < size; k++) this.#kept[i * V6_WORDS + k] = words[at + k];
-    const local = this.ask(new Uint8Array(words.buffer, words.byteOffset + at * 4, size * 4));
+    const local = this.#ask(new Uint8Array(words.buffer, words.byteOffset + at * 4, size * 4));
     this.#local[i] = local ? 1 : 0;
     return local;
+  }
+
+  /** What cannot be found out, for want of descriptors, counts as local, too. */
+  #ask(raw: Uint8Array): boolean {
+    try {
+      return this.ask(raw);
+    } catch (error) {
+      if (error instanceof VdeError) return true;
+      throw error;
+    }
   }
 
   /** Family and port are the first word, a flow label the second of an IPv6 address: neither matters. */

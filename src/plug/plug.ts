@@ -30,9 +30,13 @@ export type ArrivalDrops = Pick<Drops, 'oversize' | 'runt'>;
 
 /** What a switch needs to serve an end's descriptor itself (docs/design.md, "adopted ends"). */
 export interface Adoptable {
-  kind: 'tap' | 'packet' | 'udp';
+  kind: 'tap' | 'packet' | 'udp' | 'vtep';
   /** Stays the plug's; the adopter gets a duplicate, and asks the kernel what it is. */
   descriptor: Descriptor;
+  /** A second one, if the end is two: the socket of a group. */
+  second?: Descriptor;
+  /** What the kernel cannot be asked, as bytes of the kind's own (`vtep-settings.ts`). */
+  settings?: Uint8Array;
 }
 
 /** An end of a cable. */
@@ -56,8 +60,8 @@ export interface Plug {
   send(burst: Burst, views: Uint8Array, count: number): void;
   /** Gives back everything: descriptors, files, queued frames. Idempotent. Does not call `onLost`. */
   close(): void;
-  /** Present where the end is nothing but a descriptor. */
-  adoptable?(): Adoptable;
+  /** Present where the end is nothing but a descriptor; undefined if it is to be served where it is for now. */
+  adoptable?(): Adoptable | undefined;
   /** True if what stands behind this end serves the end it was offered itself: then no frame passes here. */
   readonly adopted?: boolean;
   /** Whether frames accepted by `send` still wait for the peer. */
@@ -73,6 +77,11 @@ export interface Plug {
   probe?(): void;
   /** Hands on what has arrived and was not read yet, up to a bound: for an owner who knows that the peer has left. */
   receiveRest?(): void;
+}
+
+/** The descriptors of an offer, as they are sent. */
+export function offeredDescriptors({ descriptor, second }: Adoptable): Descriptor[] {
+  return second === undefined ? [descriptor] : [descriptor, second];
 }
 
 /** Fresh drop counters. */

@@ -23,22 +23,23 @@ import {
   SOL_SOCKET,
   socketPair,
 } from '../sys/socket.js';
-import { adopt } from './adoption.js';
+import { adoptAll, OFFERED_MAX } from './adoption.js';
 import { DatagramPlug } from './datagram.js';
-import type { Adoptable, Drops, Plug } from './plug.js';
+import { type Adoptable, type Drops, offeredDescriptors, type Plug } from './plug.js';
 
 /** How long an answer is waited for, in ms: a stopped end is then taken for one of C. */
 const ANSWER_MS = 1000;
 
-/** What is said in both directions: magic, longest frame, flags, as 32-bit words. */
+/** What is said in both directions: magic, longest frame, flags, as 32-bit words; with an offer, its settings. */
 const MESSAGE_SIZE = 12;
 const MAGIC = 0x31505450; // "PTP1"
-/** The descriptor that comes along is the sender's other end: it may be served in place of the sender. */
+const NO_SETTINGS = new Uint8Array(0);
+/** What comes along, descriptors and settings, is the sender's other end: it may be served in place of the sender. */
 const FLAG_OFFER = 1;
 /** Answer: the other's offer is accepted, no frame need be sent. */
 const FLAG_SERVED = 2;
 
-const scratch = new Memory(256);
+const scratch = new Memory(512);
 
 /** What an end brings to a session. */
 export interface Party {
@@ -63,27 +64,47 @@ interface Message {
   flags: number;
 }
 
-function encode({ maxFrame, flags }: Message): Buffer {
-  const bytes = Buffer.alloc(MESSAGE_SIZE);
+/** What a message brought. */
+interface Arrived {
+  message: Message;
+  settings: Buffer;
+  descriptors: readonly Descriptor[];
+}
+
+function encode({ maxFrame, flags }: Message, settings: Uint8Array = NO_SETTINGS): Buffer {
+  const bytes = Buffer.alloc(MESSAGE_SIZE + settings.length);
+  bytes.set(settings, MESSAGE_SIZE);
   for (const [i, word] of [MAGIC, maxFrame, flags].entries()) bytes.writeUInt32LE(word, i * 4);
   return bytes;
 }
 
 /** Reads what has come on a control connection; bytes of another process: nothing about them is believed. */
-function receive(control: Descriptor): { message: Message; descriptor: Descriptor | undefined } | undefined {
-  const { length, descriptors } = receiveWithDescriptors(control, scratch, 1);
-  const [descriptor] = descriptors;
-  const { view } = scratch;
-  if (length === MESSAGE_SIZE && view.getUint32(0, true) === MAGIC) {
+function receive(control: Descriptor): Arrived | undefined {
+  const { length, descriptors, truncated } = receiveWithDescriptors(control, scratch, OFFERED_MAX);
+  const { bytes, view } = scratch;
+  if (length >= MESSAGE_SIZE && length < scratch.size && !truncated && view.getUint32(0, true) === MAGIC) {
     const maxFrame = Math.min(view.getUint32(4, true), FRAME_MAX);
-    if (maxFrame >= FRAME_MIN) return { message: { maxFrame, flags: view.getUint32(8, true) }, descriptor };
+    const settings = Buffer.from(bytes.subarray(MESSAGE_SIZE, length));
+    if (maxFrame >= FRAME_MIN) return { message: { maxFrame, flags: view.getUint32(8, true) }, settings, descriptors };
   }
-  descriptor?.close();
+  discardAll(descriptors);
   return undefined;
 }
 
-function sendMessage(control: Descriptor, message: Message, descriptor: Descriptor | undefined): boolean {
-  return sendWithDescriptors(control, encode(message), descriptor ? [descriptor] : []) === MESSAGE_SIZE;
+/** Closes what another process gave. That may take its time. */
+function discardAll(descriptors: readonly Descriptor[]): void {
+  for (const one of descriptors) one.discard();
+}
+
+function sendMessage(control: Descriptor, message: Message, descriptors: readonly Descriptor[] = []): boolean {
+  return sendWithDescriptors(control, encode(message), descriptors) === MESSAGE_SIZE;
+}
+
+/** Sends the offer, if there is one. */
+function sendOffer(control: Descriptor, offer: Adoptable | undefined): boolean {
+  if (offer === undefined) return sendMessage(control, { maxFrame: FRAME_MAX, flags: 0 });
+  const bytes = encode({ maxFrame: FRAME_MAX, flags: FLAG_OFFER }, offer.settings);
+  return sendWithDescriptors(control, bytes, offeredDescriptors(offer)) === bytes.length;
 }
 
 function isUnix(descriptor: Descriptor, type: number): boolean {
@@ -101,10 +122,7 @@ function dataPlug(data: Descriptor, party: Party, maxFrame: number): Plug {
  */
 export async function sayHello(socket: Descriptor, party: Party): Promise<Session | undefined> {
   const [control, theirs] = socketPair(SOCK_SEQPACKET, party.name);
-  const flags = party.offer === undefined ? 0 : FLAG_OFFER;
-  const asked =
-    sendMessage(control, { maxFrame: FRAME_MAX, flags }, party.offer?.descriptor) &&
-    sendWithDescriptors(socket, new Uint8Array(0), [theirs]) === 0;
+  const asked = sendOffer(control, party.offer) && sendWithDescriptors(socket, new Uint8Array(0), [theirs]) === 0;
   theirs.close();
   if (asked && (await hasAnswer(control))) {
     const session = readAnswer(control, party);
@@ -132,19 +150,19 @@ function hasAnswer(control: Descriptor): Promise<boolean> {
 function readAnswer(control: Descriptor, party: Party): Session | undefined {
   const received = receive(control);
   if (received === undefined) return undefined;
-  const { message, descriptor } = received;
+  const { message, settings, descriptors } = received;
   if (message.flags & FLAG_SERVED) {
-    descriptor?.close();
+    discardAll(descriptors);
     return party.offer && { control, peer: undefined, data: undefined };
   }
-  if (descriptor === undefined) return undefined;
   if (message.flags & FLAG_OFFER) {
-    const peer = adopt(descriptor, party.name, party.drops);
+    const peer = adoptAll(descriptors, settings, party.name, party.drops);
     if (peer !== undefined) return { control, peer, data: undefined };
-  } else if (isUnix(descriptor, SOCK_DGRAM)) {
-    return { control, peer: dataPlug(descriptor, party, message.maxFrame), data: descriptor };
+  } else if (descriptors.length === 1 && isUnix(descriptors[0], SOCK_DGRAM)) {
+    const [data] = descriptors;
+    return { control, peer: dataPlug(data, party, message.maxFrame), data };
   }
-  descriptor.close();
+  discardAll(descriptors);
   return undefined;
 }
 
@@ -155,33 +173,28 @@ function readAnswer(control: Descriptor, party: Party): Session | undefined {
  */
 export function answerHello(control: Descriptor, party: Party): Session | undefined {
   const received = isUnix(control, SOCK_SEQPACKET) ? receive(control) : undefined;
-  const session = received && answer(control, party, received.message, received.descriptor);
+  const session = received && answer(control, party, received);
   if (session === undefined) control.close();
   return session;
 }
 
-function answer(
-  control: Descriptor,
-  party: Party,
-  request: Message,
-  given: Descriptor | undefined,
-): Session | undefined {
+function answer(control: Descriptor, party: Party, received: Arrived): Session | undefined {
+  const { message: request, settings, descriptors } = received;
+  const offered = (request.flags & FLAG_OFFER) !== 0;
+  const given = offered ? adoptAll(descriptors, settings, party.name, party.drops) : undefined;
   if (given !== undefined) {
-    const peer = request.flags & FLAG_OFFER ? adopt(given, party.name, party.drops) : undefined;
-    if (peer === undefined) given.close();
-    else if (sendMessage(control, { maxFrame: FRAME_MAX, flags: FLAG_SERVED }, undefined)) {
-      return { control, peer, data: undefined };
-    } else {
-      peer.close();
-      return undefined;
+    if (sendMessage(control, { maxFrame: FRAME_MAX, flags: FLAG_SERVED })) {
+      return { control, peer: given, data: undefined };
     }
+    given.close();
+    return undefined;
   }
+  discardAll(descriptors);
   if (party.offer !== undefined) {
-    const sent = sendMessage(control, { maxFrame: FRAME_MAX, flags: FLAG_OFFER }, party.offer.descriptor);
-    return sent ? { control, peer: undefined, data: undefined } : undefined;
+    return sendOffer(control, party.offer) ? { control, peer: undefined, data: undefined } : undefined;
   }
   const [data, theirs] = socketPair(SOCK_DGRAM, party.name);
-  const sent = sendMessage(control, { maxFrame: FRAME_MAX, flags: 0 }, theirs);
+  const sent = sendMessage(control, { maxFrame: FRAME_MAX, flags: 0 }, [theirs]);
   theirs.close();
   if (sent) return { control, peer: dataPlug(data, party, request.maxFrame), data };
   data.close();

@@ -11,7 +11,7 @@ import { resolve } from 'node:path';
 import { type Burst, FRAME_MAX } from '../frame/burst.js';
 import { VdeError } from '../sys/errors.js';
 import { loop } from '../sys/loop.js';
-import { adopt } from './adoption.js';
+import { adoptOffer } from './adoption.js';
 import { PlugBase } from './base.js';
 import { join } from './join.js';
 import { groupNumber } from './permissions.js';
@@ -45,7 +45,7 @@ class PtpPlug extends PlugBase implements Plug, Host {
     offer: Adoptable | undefined,
   ) {
     super();
-    this.#local = offer && adopt(offer.descriptor.duplicate(), name);
+    this.#local = offer && adoptOffer(offer, name);
     if (this.#local === undefined) return;
     this.offer = offer;
     this.#local.onLost = (error) => this.lose(error);

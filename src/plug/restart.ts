@@ -11,7 +11,7 @@
 import { type Burst, FRAME_MAX } from '../frame/burst.js';
 import { VdeError } from '../sys/errors.js';
 import { loop } from '../sys/loop.js';
-import { adopt } from './adoption.js';
+import { adoptOffer } from './adoption.js';
 import { PlugBase } from './base.js';
 import { join } from './join.js';
 import { locatorError, parseSlash, splitNested } from './locator.js';
@@ -83,7 +83,7 @@ class RestartPlug extends WrapperPlug {
   ) {
     super(locator.locator, inner ?? new Missing(locator.locator, FRAME_MAX), true);
     const { offer } = options;
-    this.#local = offer && adopt(offer.descriptor.duplicate(), this.name);
+    this.#local = offer && adoptOffer(offer, this.name);
     if (this.#local !== undefined) this.#local.onLost = (reason) => this.lose(reason);
     this.#serveHere();
     this.#probe = setInterval(() => {

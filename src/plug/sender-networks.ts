@@ -23,7 +23,11 @@ export class SenderNetworks {
   readonly #at: number;
 
   /** @throws VdeError naming the parameter: no address, another family than `family`, a prefix out of range, too many. */
-  constructor(list: string, family: Family, locator: string) {
+  constructor(
+    readonly list: string,
+    family: Family,
+    locator: string,
+  ) {
     const texts = list.split(',');
     if (texts.length > NETWORKS_MAX) throw wrong(locator, `more than ${NETWORKS_MAX} networks`);
     this.#at = (family === AF_INET ? SOCKADDR_IN : SOCKADDR_IN6).address >>> 2;

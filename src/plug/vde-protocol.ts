@@ -5,7 +5,8 @@
  * end is the end of the connection. Numbers are in host order, which is little-endian on every machine we run on.
  *
  * Our own ends say more to each other. What follows a NUL in a request's description is invisible to a C switch, and
- * what follows the 110 bytes of an answer is only sent to a client that has put it there: an `Extension`.
+ * what follows the 110 bytes of an answer is only sent to a client that has put it there: an `Extension`, and in a request
+ * the settings of an end that it offers.
  */
 
 import { SOCKADDR_UN } from '../sys/layout.js';
@@ -42,6 +43,7 @@ const EXTENSION_MAGIC = 0x31454456; // "VDE1"
 const EXTENSION_SIZE = 12;
 const FLAG_OFFLOADS = 1;
 const FLAG_ADOPT = 2;
+const NO_SETTINGS = Buffer.alloc(0);
 
 /** A client's request for a port. */
 export interface Request {
@@ -52,6 +54,8 @@ export interface Request {
   /** Text that the client describes itself with; undefined if it sent none. */
   description: string;
   extension: Extension | undefined;
+  /** What goes with the descriptors that came with it (`Adoptable.settings`); empty if nothing does. */
+  settings: Buffer;
 }
 
 /** Why a request is refused; `need` more bytes may make it whole. */
@@ -77,24 +81,36 @@ function readExtension(bytes: Buffer, offset: number): Extension | undefined {
  * A request of version 3.
  * @param port undefined for any; 0 or less asks for port 0.
  * @param path of the client's bound data socket, at most 107 bytes.
+ * @param settings follow the extension; they must fit (`hasRoomFor`).
  */
 export function encodeRequest(
   port: number | undefined,
   path: string,
   description: string,
   extension?: Extension,
+  settings: Uint8Array = NO_SETTINGS,
 ): Buffer {
-  const room = REQUEST_MAX - REQUEST_V3 - (extension ? 1 + EXTENSION_SIZE : 0);
+  const more = extension ? 1 + EXTENSION_SIZE + settings.length : 0;
+  const room = REQUEST_MAX - REQUEST_V3 - more;
   const text = cutUtf8(Buffer.from(description.replaceAll('\0', ' ')), Math.min(room, DESCRIPTION_MAX));
-  const bytes = Buffer.alloc(REQUEST_V3 + text.length + (extension ? 1 + EXTENSION_SIZE : 0));
+  const bytes = Buffer.alloc(REQUEST_V3 + text.length + more);
   bytes.writeUInt32LE(MAGIC, 0);
   bytes.writeUInt32LE(3, 4);
   bytes.writeUInt32LE(port === undefined ? NEW_CONTROL : port > 0 ? port << 8 : NEW_PORT0, 8);
   bytes.writeUInt16LE(1, ADDRESS_V3);
   bytes.write(path, ADDRESS_V3 + SOCKADDR_UN.path, SOCKADDR_UN.pathRoom - 1);
   text.copy(bytes, REQUEST_V3);
-  if (extension) writeExtension(bytes, REQUEST_V3 + text.length + 1, extension);
+  if (extension) {
+    writeExtension(bytes, REQUEST_V3 + text.length + 1, extension);
+    bytes.set(settings, bytes.length - settings.length);
+  }
   return bytes;
+}
+
+/** Whether settings fit into a request behind its description and extension, without cutting the description shorter. */
+export function hasRoomFor(settings: Uint8Array, description: string): boolean {
+  const room = REQUEST_MAX - REQUEST_V3 - 1 - EXTENSION_SIZE;
+  return settings.length <= room - Math.min(Buffer.byteLength(description), room);
 }
 
 /** Cuts to at most `max` bytes without splitting a character. */
@@ -128,7 +144,9 @@ export function decodeRequest(bytes: Buffer): Request | RequestError {
   const path = readPath(address.subarray(SOCKADDR_UN.path, SOCKADDR_UN.size));
   const end = bytes.indexOf(0, size);
   const description = bytes.subarray(size, end < 0 ? bytes.length : end).toString('utf8');
-  return { port, path, description, extension: end < 0 ? undefined : readExtension(bytes, end + 1) };
+  const extension = end < 0 ? undefined : readExtension(bytes, end + 1);
+  const settings = extension === undefined ? NO_SETTINGS : bytes.subarray(end + 1 + EXTENSION_SIZE);
+  return { port, path, description, extension, settings };
 }
 
 function readPath(room: Buffer): Buffer | undefined {

@@ -33,10 +33,10 @@ import { AdoptedPlug, ControlledPlug } from './controlled.js';
 import { composePath, parsePath } from './locator.js';
 import { type ParamSpec, readParams } from './params.js';
 import { groupNumber } from './permissions.js';
-import type { Plug } from './plug.js';
+import { offeredDescriptors, type Plug } from './plug.js';
 import type { ResolvedLocator } from './resolve.js';
 import type { OpenOptions, Scheme } from './scheme.js';
-import { decodeReply, encodeRequest, REPLY_SIZE } from './vde-protocol.js';
+import { decodeReply, encodeRequest, hasRoomFor, REPLY_SIZE } from './vde-protocol.js';
 
 /** Where a switch is looked for if no directory is named. */
 const DEFAULT_DIRECTORIES = ['/var/run/vde.ctl', '/tmp/vde.ctl'];
@@ -239,10 +239,13 @@ async function open(locator: ResolvedLocator, options: OpenOptions): Promise<Plu
     own = bindOwn(data, directory, name);
     protectOwn(own, target, join(directory, target.portGroup ?? 'ctl'));
     const port = target.portGroup === undefined ? target.port : undefined;
-    const { offer } = options;
+    const text = description(options);
+    const { settings } = options.offer ?? {};
+    // What does not fit is served here.
+    const offer = settings === undefined || hasRoomFor(settings, text) ? options.offer : undefined;
     const wishes = { maxFrame: FRAME_MAX, offloads: true, adopt: offer !== undefined };
-    const request = encodeRequest(port, own, description(options), wishes);
-    const sent = sendWithDescriptors(stream, request, offer ? [offer.descriptor] : []);
+    const request = encodeRequest(port, own, text, wishes, offer?.settings);
+    const sent = sendWithDescriptors(stream, request, offer ? offeredDescriptors(offer) : []);
     if (sent !== request.length) throw callError('send', sent < 0 ? -sent : EAGAIN, name);
     const reply = decodeReply(await answer(stream, name));
     if (reply === undefined) {

@@ -15,22 +15,23 @@ import { randomFillSync } from 'node:crypto';
 import { BURST_SIZE, type Burst } from '../frame/burst.js';
 import { SendVector } from '../sys/batch.js';
 import type { Descriptor } from '../sys/descriptor.js';
-import { EPOLLERR, EPOLLIN } from '../sys/epoll.js';
-import { errnoNumber } from '../sys/errors.js';
-import { type InetAddress, SOCKADDR_ROOM, setMulticastInterface, writeInetAddress } from '../sys/inet.js';
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
+import { errnoNumber, VdeError } from '../sys/errors.js';
+import { type InetAddress, purgeErrors, SOCKADDR_ROOM, setMulticastInterface, writeInetAddress } from '../sys/inet.js';
 import { IOVEC, SOCKADDR_IN } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
-import { takeError } from '../sys/socket.js';
 import { enableReceiveOffload, unfragmentedPayloadTo } from '../sys/udp-offload.js';
 import { PlugBase } from './base.js';
+import type { Family } from './multicast-group.js';
 import { PeerTable } from './peer-table.js';
-import type { Plug } from './plug.js';
+import type { Adoptable, Drops, Plug } from './plug.js';
 import type { SenderNetworks } from './sender-networks.js';
 import { HELLO_SIZE, makeTag, TunnelHello } from './tunnel-hello.js';
 import { type TunnelEnd, TunnelPeer } from './tunnel-peer.js';
 import { TunnelReceiver } from './tunnel-receiver.js';
 import { type Destination, TunnelSender } from './tunnel-sender.js';
+import { encodeVtepSettings } from './vtep-settings.js';
 import { VXLAN_HEADER, VxlanFilter, vxlanHeader } from './vxlan-header.js';
 
 /** Longest frame that is sent: the reading buffer of the C tools (reference: plugins, common limits). */
@@ -72,8 +73,7 @@ let outbox: Outbox | undefined;
 
 /** The sockets that an end point speaks through; it owns them. */
 export interface VtepSockets {
-  /** AF_INET or AF_INET6. */
-  family: number;
+  family: Family;
   /** Sends everything, and receives what is sent to this member alone. */
   unicast: Descriptor;
   /** Receives what is sent to the group, if `unicast` does not. */
@@ -101,6 +101,8 @@ export interface VtepOptions {
   hashsize: number;
   /** Seconds after which a station that was not heard is forgotten. */
   expiretime: number;
+  /** Counters to use in place of its own. */
+  drops?: Drops;
   /** Milliseconds that do not go back; the process's by default. */
   clock?: () => number;
   /** Source of the table's hash seed. */
@@ -118,6 +120,7 @@ export class Vtep extends PlugBase implements Plug {
   onUnreachable: ((errno: number) => void) | undefined;
   readonly table: PeerTable;
   readonly #sockets: VtepSockets;
+  readonly #options: VtepOptions;
   readonly #vxvde: boolean;
   readonly #filter: VxlanFilter;
   readonly #header: Uint8Array;
@@ -146,9 +149,10 @@ export class Vtep extends PlugBase implements Plug {
     readonly name: string,
     options: VtepOptions,
   ) {
-    super();
+    super(options.drops);
     const { multicast, unicast } = sockets;
     this.#sockets = sockets;
+    this.#options = options;
     this.#vxvde = options.vxvde;
     this.#filter = new VxlanFilter(options.vni, options.vxvde);
     this.#header = vxlanHeader(options.vni);
@@ -190,7 +194,7 @@ export class Vtep extends PlugBase implements Plug {
   }
 
   protected override listen(): void {
-    const events = this.wanted ? EPOLLIN : 0;
+    const events = this.wanted ? EPOLLIN | EPOLLRDHUP : 0;
     if (this.#watches.length > 0) {
       for (const watch of this.#watches) watch.events = events;
       return;
@@ -203,7 +207,12 @@ export class Vtep extends PlugBase implements Plug {
 
   #onReady(socket: Descriptor, events: number): boolean {
     // An error is reported for ever, whether asked for or not, until somebody takes it. It is of a datagram that is gone.
-    if (events & EPOLLERR) takeError(socket);
+    if (events & EPOLLERR) purgeErrors(socket);
+    if (events & (EPOLLHUP | EPOLLRDHUP)) {
+      // Nobody but a process that gave the socket away can do that; it would be reported for ever.
+      this.lose(new VdeError({ code: 'ESHUTDOWN', subject: this.name, cause: 'its socket has been shut down' }));
+      return PURE;
+    }
     const receiver = this.#receiver;
     for (let turn = 0; turn < BURSTS_PER_TURN && this.wanted; turn++) {
       const { max } = receiver;
@@ -304,12 +313,18 @@ export class Vtep extends PlugBase implements Plug {
     return member;
   }
 
+  /** 0 also if the interface has gone, or there is no descriptor left to ask with. */
   #pathTo({ address, length }: Destination): number {
     const { family, group } = this.#sockets;
     const { interfaceName } = group;
-    return unfragmentedPayloadTo(family, address, length, (probe) => {
-      if (interfaceName !== undefined) setMulticastInterface(probe, interfaceName);
-    });
+    try {
+      return unfragmentedPayloadTo(family, address, length, (probe) => {
+        if (interfaceName !== undefined) setMulticastInterface(probe, interfaceName);
+      });
+    } catch (error) {
+      if (error instanceof VdeError) return 0;
+      throw error;
+    }
   }
 
   /** The kernel does not take what is for a member, or for all. A member that cannot be reached may be somewhere else. */
@@ -330,6 +345,16 @@ export class Vtep extends PlugBase implements Plug {
   #post(message: Uint8Array, address: number, length: number): void {
     outbox ??= new Outbox();
     outbox.send(this.#sockets.unicast.fd, this.#header, message, address, length);
+  }
+
+  /** While the group cannot be reached it is served here, where somebody is told (`onUnreachable`). */
+  adoptable(): Adoptable | undefined {
+    const { family, group, from, multicast, unicast } = this.#sockets;
+    const { vni, vxvde, hello = true, hashsize, expiretime } = this.#options;
+    const list = from?.list ?? '';
+    const settings = encodeVtepSettings({ vxvde, hello, vni, hashsize, expiretime, family, group, from: list });
+    if (settings === undefined || this.#pathTo(this.#all) === 0) return undefined;
+    return { kind: 'vtep', descriptor: unicast, second: multicast, settings };
   }
 
   protected override release(): void {

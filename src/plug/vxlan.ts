@@ -6,8 +6,8 @@
  * refused by name.
  */
 
+import type { Descriptor } from '../sys/descriptor.js';
 import { anyAddress, bindInet, setMulticastLoop, udpSocket } from '../sys/inet.js';
-import { LocalAddresses } from './local-addresses.js';
 import { parseSlash } from './locator.js';
 import {
   bindRemedies,
@@ -25,7 +25,8 @@ import {
 import { type ParamSpec, readParams } from './params.js';
 import type { OpenOptions, Scheme } from './scheme.js';
 import { SenderNetworks } from './sender-networks.js';
-import { Vtep, type VtepSockets } from './vtep.js';
+import { Vtep } from './vtep.js';
+import { vxlanEnd } from './vtep-sockets.js';
 import { VNI_MAX } from './vxlan-header.js';
 
 /** IANA's port for VXLAN. */
@@ -51,12 +52,12 @@ const params = [
  * The socket of an end point.
  * @throws VdeError naming the locator: `EADDRINUSE` if there is one on this machine, no route to the group, ...
  */
-function vxlanSockets(
+function vxlanSocket(
   group: Group,
   locator: string,
   values: { ttl: number; rcvbuf: number | undefined },
   options: OpenOptions,
-): VtepSockets {
+): Descriptor {
   const { family, port } = group;
   const socket = udpSocket(family, locator, { v6Only: true });
   try {
@@ -66,9 +67,7 @@ function vxlanSockets(
     setMulticastLoop(socket, false);
     setUpSender(socket, group, values.ttl, locator);
     setUpReceiver(socket, values.rcvbuf, options);
-    // The port is ours: what says that it comes from this machine comes from no end point, and is not to be sent to.
-    const local = new LocalAddresses(family);
-    return { family, unicast: socket, group, admits: (words, at) => !local.has(words, at) };
+    return socket;
   } catch (error) {
     socket.close();
     throw error;
@@ -80,13 +79,15 @@ export const vxlanScheme: Scheme = {
   syntax: '[GROUP][/parameters]',
   doc: 'a VXLAN tunnel end point, by a multicast group',
   params,
+  adoptable: true,
   async open({ body, bodyAt, text, locator }, options) {
     const parsed = parseSlash(body, bodyAt, text);
     const values = readParams(params, parsed.params, text);
     const { vni, hashsize } = values;
     const group = await findGroup(parsed.address, values, locator);
     const from = values.from === undefined ? undefined : new SenderNetworks(values.from, group.family, locator);
-    const sockets = { ...vxlanSockets(group, locator, values, options), from };
+    const { family } = group;
+    const sockets = vxlanEnd(vxlanSocket(group, locator, values, options), { family, group, from });
     const expire = values.expiretime || DEFAULT_EXPIRE;
     const plug = new Vtep(sockets, locator, { vni, vxvde: false, hashsize, expiretime: expire });
     tellUnreachable(plug, group, options);

@@ -8,18 +8,7 @@
  */
 
 import type { Descriptor } from '../sys/descriptor.js';
-import {
-  addressFamily,
-  anyAddress,
-  bindInet,
-  type InetAddress,
-  localAddress,
-  SOCKADDR_ROOM,
-  udpSocket,
-  writeInetAddress,
-} from '../sys/inet.js';
-import { Memory } from '../sys/memory.js';
-import { LocalAddresses } from './local-addresses.js';
+import { addressFamily, anyAddress, bindInet, udpSocket } from '../sys/inet.js';
 import { parseSlash } from './locator.js';
 import {
   bindRemedies,
@@ -41,6 +30,7 @@ import type { ResolvedLocator } from './resolve.js';
 import type { OpenOptions, Scheme } from './scheme.js';
 import { SenderNetworks } from './sender-networks.js';
 import { Vtep, type VtepSockets } from './vtep.js';
+import { vxvdeEnd } from './vtep-sockets.js';
 import { VNI_MAX } from './vxlan-header.js';
 
 /** UDP port of the group (reference: plugins, section 7). */
@@ -139,12 +129,7 @@ export function vxvdeSockets(member: VxvdeMembership, locator: string, options: 
     inLocator(locator, () => bindInet(unicast, { address: bind, port: 0 }), remedies);
     setUpSender(unicast, group, member.ttl, locator);
     setUpReceiver(unicast, member.rcvbuf, options);
-    const own = new Memory(SOCKADDR_ROOM);
-    writeInetAddress(own, 0, localAddress(unicast.fd) as InetAddress);
-    const local = new LocalAddresses(group.family);
-    // The first word is family and port: those of all others differ.
-    const isSelf = (words: Uint32Array, at: number): boolean => words[at] === own.words[0] && local.has(words, at);
-    return { family: group.family, unicast, multicast, group, isSelf, from: member.from };
+    return vxvdeEnd(unicast, multicast, { family: group.family, group, from: member.from });
   } catch (error) {
     for (const socket of opened) socket.close();
     throw error;
@@ -174,5 +159,6 @@ export const vxvdeScheme: Scheme = {
   syntax: '[GROUP][/parameters]',
   doc: 'a switch spread over the members of a multicast group',
   params: vxvdeParams,
+  adoptable: true,
   open: (locator, options) => openVxvde(locator, options),
 };

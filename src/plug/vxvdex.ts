@@ -160,13 +160,15 @@ function isDataSocket({ fd }: Descriptor): boolean {
   return getOption(fd, SOL_SOCKET, SO_DOMAIN) === AF_UNIX && getOption(fd, SOL_SOCKET, SO_TYPE) === SOCK_DGRAM;
 }
 
-async function open(locator: ResolvedLocator, { offer }: OpenOptions): Promise<Plug> {
+async function open(locator: ResolvedLocator, options: OpenOptions): Promise<Plug> {
   const name = locator.locator;
   const { path, network, family } = readTarget(locator);
   const connection = socket(AF_UNIX, SOCK_SEQPACKET, name);
   let data: Descriptor | undefined;
   try {
     await reach(connection, path, name);
+    // The broker is in a network namespace of its own: it takes what does not depend on one.
+    const offer = options.offer?.settings === undefined ? options.offer : undefined;
     const wishes = { network, family, maxFrame: FRAME_MAX, offloads: true, adopt: offer !== undefined };
     const request = encodeMemberRequest(wishes);
     const sent = sendWithDescriptors(connection, request, offer ? [offer.descriptor] : []);
@@ -181,8 +183,7 @@ async function open(locator: ResolvedLocator, { offer }: OpenOptions): Promise<P
     if (data === undefined || !isDataSocket(data) || maxFrame < FRAME_MIN) {
       throw new VdeError({ code: 'EPROTO', subject: name, cause: 'the broker gave no data socket' });
     }
-    const options = { name, offloads, maxFrame: Math.min(maxFrame, FRAME_MAX) };
-    return new ControlledPlug(data, connection, LOST, options);
+    return new ControlledPlug(data, connection, LOST, { name, offloads, maxFrame: Math.min(maxFrame, FRAME_MAX) });
   } catch (error) {
     data?.close();
     connection.close();

@@ -8,7 +8,7 @@
 
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { FRAME_MAX } from '../frame/burst.js';
-import { adopt } from '../plug/adoption.js';
+import { adoptAll } from '../plug/adoption.js';
 import { DatagramPlug } from '../plug/datagram.js';
 import type { Plug } from '../plug/plug.js';
 import type { Request } from '../plug/vde-protocol.js';
@@ -38,12 +38,12 @@ export interface ClientEnd {
  * @param offered what came with the request; taken over.
  * @throws VdeError if the request names no socket, or one that is not the client's own or not to be reached.
  */
-export function openClientEnd(request: Request, credentials: Credentials, offered: Descriptor | undefined): ClientEnd {
+export function openClientEnd(request: Request, credentials: Credentials, offered: readonly Descriptor[]): ClientEnd {
   const { description: name, extension, path } = request;
-  if (offered !== undefined) {
-    const plug = extension?.adopt ? adopt(offered, name) : undefined;
+  if (offered.length > 0) {
+    const plug = extension?.adopt ? adoptAll(offered, request.settings, name) : undefined;
     if (plug !== undefined) return { plug, data: undefined, adopted: true, user: credentials.uid };
-    offered.close();
+    for (const one of offered) one.discard();
   }
   if (path === undefined) throw new VdeError({ code: 'EINVAL', subject: 'request', cause: 'it names no data socket' });
   const data = socket(AF_UNIX, SOCK_DGRAM, 'data socket');

@@ -8,6 +8,7 @@
  */
 
 import { FRAME_MAX } from '../frame/burst.js';
+import { OFFERED_MAX } from '../plug/adoption.js';
 import { decodeRequest, encodeReply, REQUEST_MAX, type Request } from '../plug/vde-protocol.js';
 import { receiveWithDescriptors } from '../sys/ancillary.js';
 import type { Descriptor } from '../sys/descriptor.js';
@@ -46,8 +47,8 @@ class Client {
   watch: Watch | undefined;
   timer: NodeJS.Timeout | undefined;
   received = Buffer.alloc(0);
-  /** Descriptor that came with the request. */
-  offered: Descriptor | undefined;
+  /** Descriptors that came with the request. */
+  offered: readonly Descriptor[] = [];
   seat: { port: Port; endpoint: Endpoint } | undefined;
   /** Path of the switch's data socket for this client. */
   dataPath: string | undefined;
@@ -127,10 +128,12 @@ export class ControlServer {
   }
 
   #read(client: Client): void {
-    const { length: n, descriptors } = receiveWithDescriptors(client.stream, buffer, 1);
+    const { length: n, descriptors, truncated } = receiveWithDescriptors(client.stream, buffer, OFFERED_MAX);
     if (descriptors.length > 0) {
-      client.offered?.close();
-      client.offered = descriptors[0];
+      discard(client);
+      // More than an end is made of are no end.
+      if (truncated) for (const one of descriptors) one.discard();
+      else client.offered = descriptors;
     }
     if (n === -EAGAIN) return;
     if (n <= 0) {
@@ -165,7 +168,7 @@ export class ControlServer {
   /** Makes the client's end and gives it a port. */
   #seat(client: Client, request: Request): void {
     const end = openClientEnd(request, client.credentials, client.offered);
-    client.offered = undefined;
+    client.offered = [];
     try {
       const port = this.target.attach(end.plug, {
         port: this.#anyPort ? undefined : request.port,
@@ -230,7 +233,7 @@ export class ControlServer {
   #drop(client: Client): void {
     if (client.stream.closed) return;
     this.#settle(client);
-    client.offered?.close();
+    discard(client);
     this.#clients.delete(client.stream.fd);
     client.watch?.close();
     client.stream.close();
@@ -250,6 +253,12 @@ export class ControlServer {
 /** Who a client is; its supplementary groups are asked for only where they matter. */
 function identityOf({ credentials: { uid, gid }, stream }: Client): Identity {
   return { uid, belongsTo: (group) => group === gid || peerGroups(stream).includes(group) };
+}
+
+/** Closes what a client gave. That may take its time. */
+function discard(client: Client): void {
+  for (const one of client.offered) one.discard();
+  client.offered = [];
 }
 
 function problem(received: Buffer): string {

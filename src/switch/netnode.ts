@@ -10,7 +10,7 @@
  */
 
 import { FRAME_MAX } from '../frame/burst.js';
-import { adopt } from '../plug/adoption.js';
+import { adoptOffer } from '../plug/adoption.js';
 import { PlugBase } from '../plug/base.js';
 import { type DatagramOptions, DatagramPlug } from '../plug/datagram.js';
 import { parsePath } from '../plug/locator.js';
@@ -129,7 +129,7 @@ function attach(service: SwitchService, plug: Plug): void {
 
 function station(name: string, node: Node, offer: Adoptable | undefined): StationPlug | SeatedPlug {
   const { service } = node;
-  const guest = offer && adopt(offer.descriptor.duplicate(), name);
+  const guest = offer && adoptOffer(offer, name);
   if (guest !== undefined) return new SeatedPlug(name, guest, node);
   const [own, port] = socketPair(SOCK_DGRAM, name);
   const options = { name, maxFrame: FRAME_MAX, offloads: true };

@@ -22,6 +22,7 @@ import {
   setOption,
   setRawOption,
   socket,
+  takeError,
   tryBindRaw,
   tryConnectRaw,
 } from './socket.js';
@@ -49,6 +50,8 @@ const SERVENT = { size: 24, port: 16 } as const;
 const IPPROTO_IP = 0;
 const IPPROTO_IPV6 = 41;
 const SO_REUSEADDR = 2;
+const IP_RECVERR = 11;
+const IPV6_RECVERR = 25;
 const IP_MULTICAST_IF = 32;
 const IP_MULTICAST_TTL = 33;
 const IP_MULTICAST_LOOP = 34;
@@ -145,13 +148,14 @@ export function readInetAddress(memory: Memory, offset: number, length: number):
   const address = scratch.cString(0, ADDRESS_ROOM);
   const scope = family === AF_INET6 ? memory.view.getUint32(offset + SOCKADDR_IN6.scope, true) : 0;
   return {
-    address: scope === 0 ? address : `${address}%${interfaceName(scope)}`,
+    address: scope === 0 ? address : `${address}%${interfaceName(scope) ?? scope}`,
     port: memory.view.getUint16(offset + layout.port),
   };
 }
 
-function interfaceName(index: number): string {
-  return ifIndexToName(index, scratch.address) === 0 ? String(index) : scratch.cString(0, NAME_ROOM);
+/** The name of an interface; undefined if there is none of that number. */
+export function interfaceName(index: number): string | undefined {
+  return ifIndexToName(index, scratch.address) === 0 ? undefined : scratch.cString(0, NAME_ROOM);
 }
 
 /** An address and a port as people write them: `127.0.0.1:53`, `[::1]:53`. */
@@ -278,6 +282,16 @@ function isV6(socket: Descriptor): boolean {
 export function setMulticastTtl(socket: Descriptor, hops: number): void {
   if (isV6(socket)) mustSet(socket, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, hops);
   else mustSet(socket, IPPROTO_IP, IP_MULTICAST_TTL, hops);
+}
+
+/**
+ * Takes the errors that the kernel has kept for a socket, those of its error queue too, which only a process that has given
+ * the socket away can have asked for (IP_RECVERR, SO_TIMESTAMPING): they would be reported for ever.
+ */
+export function purgeErrors(socket: Descriptor): void {
+  takeError(socket);
+  if (isV6(socket)) setOption(socket, IPPROTO_IPV6, IPV6_RECVERR, 0);
+  else setOption(socket, IPPROTO_IP, IP_RECVERR, 0);
 }
 
 /** Whether members on this machine get what it sends to a group (on by default). */

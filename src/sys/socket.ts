@@ -30,8 +30,10 @@ export const SO_RCVBUF = 8;
 const SO_PEERCRED = 17;
 const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
+export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
 const SO_PEERGROUPS = 59;
+const SO_NETNS_COOKIE = 71;
 
 export const MSG_PEEK = 0x2;
 export const MSG_TRUNC = 0x20;
@@ -199,6 +201,13 @@ export function setRawOption(socket: Descriptor, level: number, name: number, me
 export function getOption(fd: number, level: number, name: number): number {
   option.view.setUint32(8, 4, true);
   return getsockopt(fd, level, name, option.address, option.address + 8) < 0 ? -errno() : option.view.getInt32(0, true);
+}
+
+/** What tells a socket's network namespace from others (SO_NETNS_COOKIE, Linux 5.14); undefined if the kernel does not say. */
+export function networkCookie(fd: number): bigint | undefined {
+  option.view.setUint32(8, 8, true);
+  const error = getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, option.address, option.address + 8);
+  return error < 0 ? undefined : option.view.getBigUint64(0, true);
 }
 
 /** Whether a socket has a peer: one that it was connected to, or that connected to it. */
