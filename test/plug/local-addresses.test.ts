@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { LocalAddresses } from '../../src/plug/local-addresses.js';
+import { VdeError } from '../../src/sys/errors.js';
 import { writeInetAddress } from '../../src/sys/inet.js';
 import { Memory } from '../../src/sys/memory.js';
 import { AF_INET, AF_INET6 } from '../../src/sys/socket.js';
@@ -55,3 +56,15 @@ for (const [family, own, other] of [
     });
   });
 }
+
+it('what cannot be found out counts as local', () => {
+  const addresses = new LocalAddresses(
+    AF_INET,
+    () => 0,
+    () => {
+      throw new VdeError({ code: 'EMFILE', subject: 'local address', cause: 'Too many open files' });
+    },
+  );
+  writeInetAddress(raw, AT * 4, { address: '10.0.0.2', port: 7 });
+  assert.equal(addresses.has(raw.words, AT), true);
+});

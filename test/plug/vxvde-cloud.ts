@@ -14,6 +14,7 @@ import { loop } from '../../src/sys/loop.js';
 import { cleanup } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { Collector, frame, sendAll } from './frames.js';
+import { sendSuper, superFrame } from './super.js';
 import { broadcast, GROUP, HEADER, HERE, member, PORT, packet, reply, stranger } from './vxvde-peers.js';
 
 // The loop's descriptors stay: they are no leak of the test that needs them first.
@@ -263,11 +264,14 @@ test('a VXLAN end point does not believe that a member is on its own machine', {
 test('without a route to the group it is said what to do; one that goes away later is told once', async (t) => {
   leakCheck(t);
   const lines: string[] = [];
-  const plug = await openPlug('vxvde://', { onNotice: (line) => lines.push(line) });
+  const plug = (await openPlug('vxvde://', { onNotice: (line) => lines.push(line) })) as Vtep;
   cleanup(t, () => plug.close());
+  assert.ok(plug.adoptable());
   const route = ['route', 'del', '224.0.0.0/4'];
   execFileSync('ip', route);
   try {
+    // Who would serve it elsewhere could tell nobody.
+    assert.equal(plug.adoptable(), undefined);
     sendAll(plug, [broadcast(1), broadcast(2)]);
     assert.equal(plug.drops.error, 2);
     assert.deepEqual(lines, ['vxvde://: nothing can be sent to group 239.0.0.1: Network is unreachable']);
@@ -283,5 +287,19 @@ test('without a route to the group it is said what to do; one that goes away lat
     (await openPlug('vxvde:///if=v0')).close();
   } finally {
     execFileSync('ip', [...route.with(1, 'add'), 'dev', 'v0']);
+  }
+});
+
+test('an interface that has been deleted costs frames, and no exception', { timeout }, async (t) => {
+  leakCheck(t);
+  execFileSync('ip', ['link', 'add', 'd0', 'type', 'veth', 'peer', 'name', 'd1']);
+  execFileSync('ip', ['address', 'add', '10.78.0.1/24', 'dev', 'd0']);
+  execFileSync('ip', ['link', 'set', 'd0', 'up']);
+  const plugs = [await member(t, 'vxvde:///if=d0'), await member(t, 'vxlan:///if=d0')];
+  execFileSync('ip', ['link', 'del', 'd0']);
+  for (const plug of plugs) {
+    plug.onUnreachable = () => {};
+    sendSuper(plug, superFrame());
+    assert.ok(plug.drops.error > 0);
   }
 });

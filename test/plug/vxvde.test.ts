@@ -11,7 +11,7 @@ import { runInside } from './inside.js';
 
 test('vxvde and vxlan are plugs', { timeout: 120_000 }, (t) => runInside(t, 'vxvde-compliance.ts', 60));
 
-test('members of a cloud, and strangers', { timeout: 120_000 }, (t) => runInside(t, 'vxvde-cloud.ts', 12));
+test('members of a cloud, and strangers', { timeout: 120_000 }, (t) => runInside(t, 'vxvde-cloud.ts', 13));
 
 test('members that are ours, and who is not', { timeout: 120_000 }, (t) => runInside(t, 'vxvde-hello.ts', 7));
 
