@@ -6,7 +6,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test from 'node:test';
-import type { Owner } from '../support/cleanup.js';
+import { encodeRequest, REPLY_SIZE, REQUEST_MAX } from '../../src/plug/vde-protocol.js';
+import { sendWithDescriptors } from '../../src/sys/ancillary.js';
+import { udpSocket } from '../../src/sys/inet.js';
+import { AF_INET, connectUnix } from '../../src/sys/socket.js';
+import { cleanup, type Owner } from '../support/cleanup.js';
 import { type Host, twoHosts } from '../support/hosts.js';
 import { leakCheck } from '../support/leaks.js';
 import {
@@ -23,8 +27,10 @@ import {
   waitForEndpoints,
 } from '../support/network.js';
 import { need, requirePeer, requireUserNamespaces, type Skippable, which } from '../support/peers.js';
-import type { Running } from '../support/proc.js';
+import { type Running, start } from '../support/proc.js';
+import { waitForSocket } from '../support/sockets.js';
 import { tmpDir } from '../support/tmp.js';
+import { rawClient } from '../switch/raw-client.js';
 
 function ready(t: Skippable, ...peers: string[]): boolean {
   return requirePeer(t, 'ip', 'nsenter', ...peers) && requireUserNamespaces(t);
@@ -142,6 +148,35 @@ test('the VXLAN device of the kernel, and a switch that serves the end: ping, an
   for (const giver of givers) giver.kill('SIGKILL');
   await waitForEndpoints(sw, 0);
 });
+
+for (const make of ['a switch', 'a hub of vdeplug'] as const) {
+  test(`the longest request that can be, with descriptors, to ${make} of C: one port, as of any client`, async (t) => {
+    if (!ready(t, '/usr/bin/vde_switch', '/usr/bin/vde_plug')) return;
+    leakCheck(t);
+    const dir = join(tmpDir(t), 'sw');
+    if (make === 'a switch') await startSwitch(t, 'debian', ['-s', dir]);
+    else start(t, command('debian', 'vde_plug'), ['null://', `hub://${dir}`]);
+    await waitForSocket(join(dir, 'ctl'));
+    const [giver, other] = [rawClient(t, dir), rawClient(t, dir)];
+    const given = [1, 2].map(() => udpSocket(AF_INET, 'given'));
+    cleanup(t, () => {
+      for (const one of given) one.close();
+    });
+    const offer = { maxFrame: 9000, offloads: true, adopt: true };
+    const request = encodeRequest(undefined, giver.path, 'x'.repeat(91), offer, new Uint8Array(30).fill(1));
+    assert.equal(request.length, REQUEST_MAX);
+    assert.equal(sendWithDescriptors(giver.stream, request, given), REQUEST_MAX);
+    const reply = await giver.answer();
+    assert.equal(reply?.length, REPLY_SIZE);
+    connectUnix(giver.data, reply.toString('utf8', 2, reply.indexOf(0, 2)));
+    assert.ok(await other.attach());
+    giver.send(frame({ tag: 'from the giver', source: 1 }));
+    assert.deepEqual(await other.frames(1), [frame({ tag: 'from the giver', source: 1 })]);
+    other.send(frame({ tag: 'to the giver', source: 2 }));
+    assert.deepEqual(await giver.frames(1), [frame({ tag: 'to the giver', source: 2 })]);
+    assert.ok(giver.quiet);
+  });
+}
 
 for (const locator of ['vxlan://', 'vxvde://']) {
   test(`${locator} at a switch of C, which adopts nothing: frames pass through the giver`, async (t) => {

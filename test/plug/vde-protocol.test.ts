@@ -6,6 +6,7 @@ import {
   decodeRequest,
   encodeReply,
   encodeRequest,
+  hasRoomFor,
   REPLY_SIZE,
   REQUEST_MAX,
   type Request,
@@ -118,6 +119,25 @@ test('an extension is only one with its own mark and in full', () => {
   }
   const noise = Buffer.concat([plain, Buffer.from('\0rubbish and more')]);
   assert.deepEqual([decoded(noise).description, decoded(noise).extension], ['me', undefined]);
+});
+
+test('settings of an offer follow the extension, if they fit beside the description in what a C switch reads', () => {
+  const offer = { maxFrame: 9000, offloads: false, adopt: true };
+  fc.assert(
+    fc.property(text, fc.uint8Array({ maxLength: 200 }), (text, settings) => {
+      const fits = hasRoomFor(settings, text);
+      assert.equal(fits, Buffer.byteLength(text) + settings.length <= REQUEST_MAX - V3 - 13);
+      if (!fits) return;
+      const bytes = encodeRequest(undefined, '/tmp/c', text, offer, settings);
+      assert.ok(bytes.length <= REQUEST_MAX);
+      const request = decoded(bytes);
+      assert.deepEqual([request.description, request.extension], [text, offer]);
+      assert.deepEqual(Uint8Array.from(request.settings), settings);
+    }),
+  );
+  // Without an extension there is nothing that could say what they are.
+  assert.equal(decoded(request()).settings.length, 0);
+  assert.equal(decoded(Buffer.concat([request(), Buffer.from('\0rubbish and more')])).settings.length, 0);
 });
 
 test('the type word: kind in its low byte, port number above, signed', () => {

@@ -6,6 +6,8 @@ import { once } from 'node:events';
 import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import fc from 'fast-check';
+import { adoptAll } from '../../src/plug/adoption.js';
 import type { Adoptable } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
 import { encodeRequest } from '../../src/plug/vde-protocol.js';
@@ -15,7 +17,7 @@ import { vxlanEnd } from '../../src/plug/vtep-sockets.js';
 import { vxlanHeader } from '../../src/plug/vxlan-header.js';
 import { registerSwitchSchemes } from '../../src/switch/schemes.js';
 import { sendWithDescriptors } from '../../src/sys/ancillary.js';
-import { Descriptor } from '../../src/sys/descriptor.js';
+import { Descriptor, isOpen } from '../../src/sys/descriptor.js';
 import { native } from '../../src/sys/ffi.js';
 import { bindInet, connectInet, type InetAddress, localAddress, udpSocket } from '../../src/sys/inet.js';
 import { loop } from '../../src/sys/loop.js';
@@ -247,6 +249,34 @@ for (const [what, make] of WRONG) {
     await works(t, served);
   });
 }
+
+test('whatever settings come with a socket, nothing is thrown, and what is not served stays open (fuzz)', (t) => {
+  const { udp, offer } = vxlan(t);
+  const valid = offer.settings as Uint8Array;
+  const change = fc.tuple(fc.nat(valid.length - 1), fc.nat(255));
+  const damaged = fc.array(change, { maxLength: 4 }).map((changes) => {
+    const bytes = Uint8Array.from(valid);
+    for (const [at, octet] of changes) bytes[at] = octet;
+    return bytes;
+  });
+  const served = { yes: 0, no: 0 };
+  fc.assert(
+    fc.property(
+      fc.oneof(damaged, fc.uint8Array({ maxLength: 120 })),
+      fc.integer({ min: 0, max: 3 }),
+      (bytes, count) => {
+        const given = Array.from({ length: count }, () => udp.duplicate());
+        const plug = adoptAll(given, bytes, 'any');
+        served[plug ? 'yes' : 'no']++;
+        if (plug === undefined) for (const one of given) assert.ok(isOpen(one.fd));
+        plug?.close();
+        for (const one of given) one.close();
+      },
+    ),
+    { numRuns: 1000 },
+  );
+  assert.ok(served.yes > 0 && served.no > 0, `${served.yes} served, ${served.no} not`);
+});
 
 test('a request with a long description has no room for settings: the client serves its end itself', async (t) => {
   const served = serve(t);

@@ -178,6 +178,19 @@ test('a member who does not read costs herself frames, and nobody else', { timeo
   assert.ok(full[2] > 1000, `${full[2]} of 4096`);
 });
 
+test('an end point of the network that a member is in is not offered to the broker, who is in another', {
+  timeout,
+}, async (t) => {
+  leakCheck(t);
+  const { open } = startBroker(t);
+  const other = await openPlug('vxvde:///port=5000');
+  cleanup(t, () => other.close());
+  const offer = other.adoptable?.();
+  assert.equal(offer?.kind, 'vtep');
+  const member = await open('', { offer });
+  assert.equal(member.adopted, undefined);
+});
+
 test('a tap is served by the broker, and goes with its membership', { timeout }, async (t) => {
   if (!existsSync('/dev/net/tun')) return;
   leakCheck(t);

@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import type { Descriptor } from '../../src/sys/descriptor.js';
+import { Descriptor } from '../../src/sys/descriptor.js';
 import { errnoNumber } from '../../src/sys/errors.js';
 import { Memory } from '../../src/sys/memory.js';
 import {
+  AF_INET,
   AF_UNIX,
   bindUnix,
   connectUnix,
   getOption,
   listen,
+  networkCookie,
   peerCredentials,
   peerGroups,
   probeUnix,
@@ -202,4 +204,17 @@ test('options are read and set', (t) => {
   // The kernel doubles it, for its own bookkeeping (socket(7)).
   assert.equal(getOption(a.fd, SOL_SOCKET, SO_SNDBUF), 200_000);
   assert.equal(getOption(a.fd, SOL_SOCKET, 9999), -errnoNumber('ENOPROTOOPT'));
+});
+
+test('sockets of one network namespace have one cookie, whatever their family', (t) => {
+  const sockets = [socket(AF_UNIX, SOCK_DGRAM, 'a'), socket(AF_INET, SOCK_DGRAM, 'b')];
+  t.after(() => {
+    for (const one of sockets) one.close();
+  });
+  const [a, b] = sockets.map(({ fd }) => networkCookie(fd));
+  assert.ok(a === undefined || a > 0n);
+  assert.equal(a, b);
+  const file = new Descriptor(openSync('/dev/null', 'r'), 'no socket');
+  t.after(() => file.close());
+  assert.equal(networkCookie(file.fd), undefined);
 });
