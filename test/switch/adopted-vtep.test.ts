@@ -7,6 +7,7 @@ import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { registerNodeSchemes } from '../../src/console/schemes.js';
 import { adoptAll } from '../../src/plug/adoption.js';
 import type { Adoptable } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
@@ -15,7 +16,6 @@ import { Vtep } from '../../src/plug/vtep.js';
 import { encodeVtepSettings, type VtepSettings } from '../../src/plug/vtep-settings.js';
 import { vxlanEnd } from '../../src/plug/vtep-sockets.js';
 import { vxlanHeader } from '../../src/plug/vxlan-header.js';
-import { registerSwitchSchemes } from '../../src/switch/schemes.js';
 import { sendWithDescriptors } from '../../src/sys/ancillary.js';
 import { Descriptor, isOpen } from '../../src/sys/descriptor.js';
 import { native } from '../../src/sys/ffi.js';
@@ -39,7 +39,7 @@ import { type RawClient, rawClient, seated } from './raw-client.js';
 import { activePorts, type Served, serve } from './served.js';
 
 loop();
-registerSwitchSchemes();
+registerNodeSchemes();
 
 const ANY = '0.0.0.0';
 const GROUP = '239.0.0.1';
