@@ -7,7 +7,7 @@
 
 import { type ChildProcess, type SpawnOptions, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 import { cleanup, type Owner } from './cleanup.js';
@@ -263,12 +263,20 @@ export async function waitForExit(pid: number, { timeout = 30_000 } = {}): Promi
 }
 
 /**
- * Resolves when the main thread of a process sleeps: it has then done with all that it was given before the call, since
- * what arrives wakes it at once.
+ * Resolves when a process sleeps, with all its threads (one that waits for another, as for a garbage collector's, sleeps in
+ * the middle of its work): it has then done with all that it was given before the call, since what arrives wakes it at once.
  */
 export async function waitForSleep(pid: number, { timeout = 30_000 } = {}): Promise<void> {
   const deadline = Date.now() + timeout;
-  while (!/^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) {
+  const sleeps = (task: string): boolean => {
+    try {
+      return /^State:\s+S/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8'));
+    } catch {
+      // The thread has ended meanwhile.
+      return existsSync(`/proc/${pid}`);
+    }
+  };
+  while (!readdirSync(`/proc/${pid}/task`).every(sleeps)) {
     if (Date.now() > deadline) throw new Error(`process ${pid} is busy, still after ${timeout} ms`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
