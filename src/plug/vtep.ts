@@ -349,12 +349,12 @@ export class Vtep extends PlugBase implements Plug {
 
   /** While the group cannot be reached it is served here, where somebody is told (`onUnreachable`). */
   adoptable(): Adoptable | undefined {
+    if (this.#pathTo(this.#all) === 0) return undefined;
     const { family, group, from, multicast, unicast } = this.#sockets;
     const { vni, vxvde, hello = true, hashsize, expiretime } = this.#options;
     const list = from?.list ?? '';
     const settings = encodeVtepSettings({ vxvde, hello, vni, hashsize, expiretime, family, group, from: list });
-    if (settings === undefined || this.#pathTo(this.#all) === 0) return undefined;
-    return { kind: 'vtep', descriptor: unicast, second: multicast, settings };
+    return settings && { kind: 'vtep', descriptor: unicast, second: multicast, settings };
   }
 
   protected override release(): void {

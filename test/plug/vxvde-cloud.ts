@@ -301,5 +301,6 @@ test('an interface that has been deleted costs frames, and no exception', { time
     plug.onUnreachable = () => {};
     sendSuper(plug, superFrame());
     assert.ok(plug.drops.error > 0);
+    assert.equal(plug.adoptable(), undefined);
   }
 });
