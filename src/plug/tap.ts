@@ -128,8 +128,8 @@ export class TapPlug extends PlugBase implements Plug {
         break;
       }
       const length = n - header;
-      if (length < FRAME_MIN) this.drops.runt++;
-      else if (length > FRAME_MAX) this.drops.oversize++;
+      if (length < FRAME_MIN) this.dropArrival('runt');
+      else if (length > FRAME_MAX) this.dropArrival('oversize');
       else {
         burst.setLength(count++, length);
         bytes += length;

@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { FRAME_MAX } from '../../src/frame/burst.js';
+import { totalDrops } from '../../src/plug/plug.js';
 import { openPlug } from '../../src/plug/registry.js';
+import { TapPlug } from '../../src/plug/tap.js';
+import { Memory } from '../../src/sys/memory.js';
+import { SOCK_DGRAM, setSendBuffer, socketPair, trySend } from '../../src/sys/socket.js';
 import { root } from '../support/bin.js';
+import { cleanup } from '../support/cleanup.js';
 import { namespace } from '../support/namespace.js';
 import { requirePeer, requireTun } from '../support/peers.js';
+import { Collector } from './frames.js';
 import { passInside } from './inside.js';
 
 test('a tap is a plug', async (t) => {
@@ -44,4 +51,18 @@ test('an interface that is down is told once, one that is busy, foreign or delet
     'tap://lo: Invalid argument (lo exists and is not a tap of the same kind)',
     'tap://t0: interface t0 has been deleted',
   ]);
+});
+
+test('what arrives and cannot be a frame counts as dropped on arrival', async (t) => {
+  const [tap, kernel] = socketPair(SOCK_DGRAM, 'test');
+  cleanup(t, () => kernel.close());
+  const plug = new TapPlug(tap, 'tap');
+  cleanup(t, () => plug.close());
+  const arrived = new Collector(plug);
+  const memory = new Memory(FRAME_MAX + 1);
+  setSendBuffer(kernel, 1 << 20);
+  for (const length of [13, FRAME_MAX + 1, 60]) assert.equal(trySend(kernel, memory, length), length);
+  await arrived.count(1);
+  assert.deepEqual(plug.arrivalDrops, { oversize: 1, runt: 1 });
+  assert.equal(totalDrops(plug.drops), 2);
 });
