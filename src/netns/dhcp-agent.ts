@@ -19,12 +19,12 @@ import { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
 import type { VdeError } from '../sys/errors.js';
 import { interfaceIndex } from '../sys/inet.js';
+import { PATH, runIpSync } from '../sys/ip.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { AF_PACKET, SOCK_RAW, socket, tryBindRaw, tryReceive, trySend } from '../sys/socket.js';
 import { DhcpClient, type DhcpWorld, type Hearing } from './dhcp.js';
 import { type Lease, leaseBatch } from './dhcp-lease.js';
-import { PATH, runIp } from './ip.js';
 import { CHANNEL, type FromAgent, failure } from './message.js';
 
 /** How long the first leases may take, in ms. */
@@ -131,7 +131,7 @@ function world(name: string, resolv: boolean, all: readonly string[], receive: (
       attempt(() => {
         leases.set(name, lease);
         declined.delete(name);
-        runIp(leaseBatch(name, lease, changed));
+        runIpSync(leaseBatch(name, lease, changed));
         if (changed && resolv) writeResolvConf();
         if (!told && leases.size === all.length) tell({ bound: [...all] });
       }),
@@ -139,7 +139,7 @@ function world(name: string, resolv: boolean, all: readonly string[], receive: (
       attempt(() => {
         leases.delete(name);
         complain(`${name}: the lease of ${formatIpv4Address(lease.address)} is over`);
-        runIp([`address flush dev ${name} scope global`]);
+        runIpSync([`address flush dev ${name} scope global`]);
         if (resolv) writeResolvConf();
       }),
     declined: ({ address }, other) => {

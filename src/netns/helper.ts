@@ -47,11 +47,11 @@ async function setUp(plan: Plan): Promise<void> {
   if (plan.resolv !== undefined) (await import('./resolvconf.js')).mountResolvConf(plan.resolv);
   if (plan.hostname !== undefined) setHostname(plan.hostname);
   const lines = ipBatch(plan.interfaces, plan.loopback);
-  if (lines.length > 0) (await import('./ip.js')).runIp(lines);
+  if (lines.length > 0) (await import('../sys/ip.js')).runIpSync(lines);
   if (plan.dhcp) {
     const names = plan.interfaces.filter(({ dhcp }) => dhcp).map(({ name }) => name);
     const resolv = plan.resolv !== undefined && 'writable' in plan.resolv;
-    (await import('./ip.js')).startAgent(names, resolv);
+    (await import('./agent.js')).startAgent(names, resolv);
   }
 }
 

@@ -2,11 +2,8 @@
 
 import { isIPv4, isIPv6 } from 'node:net';
 import { VdeError } from '../sys/errors.js';
+import { MTU_MAX, MTU_MIN, readAddress, readInterfaceMac, settingLines } from '../sys/interface-settings.js';
 
-/** Prefix length of an address that comes without one. */
-const DEFAULT_PREFIX = { 4: 24, 6: 64 } as const;
-const MTU_MIN = 68;
-const MTU_MAX = 65_521;
 /** Longest name of an interface, in bytes. */
 const NAME_MAX = 15;
 
@@ -91,14 +88,8 @@ function find(plans: InterfacePlan[], option: string, name: string): InterfacePl
 
 function addAddress(plan: InterfacePlan, value: string, text: string): void {
   const [network, ...rest] = value.split(',');
-  const [address, length, ...more] = network.split('/');
-  const version = isIPv4(address) ? 4 : isIPv6(address) && !address.includes('%') ? 6 : undefined;
-  if (version === undefined || more.length > 0) throw refuse('--ip', text, `"${network}" is not an IP address`);
-  const bits = length ?? String(DEFAULT_PREFIX[version]);
-  if (!/^\d{1,3}$/.test(bits) || Number(bits) > (version === 4 ? 32 : 128)) {
-    throw refuse('--ip', text, `"${bits}" is not a prefix length`, version === 4 ? '0 to 32' : '0 to 128');
-  }
-  plan.addresses.push(`${address}/${bits}`);
+  const { version, address } = readAddress(network, (cause, remedy) => refuse('--ip', text, cause, remedy));
+  plan.addresses.push(address);
   for (const extra of rest) {
     const gateway = /^gw=(.*)$/.exec(extra)?.[1];
     if (gateway === undefined)
@@ -112,13 +103,7 @@ function addAddress(plan: InterfacePlan, value: string, text: string): void {
 }
 
 function setMac(plan: InterfacePlan, value: string, text: string): void {
-  if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(value)) {
-    throw refuse('--mac', text, `"${value}" is not a MAC address`, 'such as 02:00:00:00:00:01');
-  }
-  if (Number.parseInt(value.slice(0, 2), 16) & 1) {
-    throw refuse('--mac', text, 'a multicast address cannot be an interface', 'its first octet must be even');
-  }
-  plan.mac = value;
+  plan.mac = readInterfaceMac(value, (cause, remedy) => refuse('--mac', text, cause, remedy));
 }
 
 function setMtu(plan: InterfacePlan, value: string, text: string): void {
@@ -132,13 +117,11 @@ function setMtu(plan: InterfacePlan, value: string, text: string): void {
 export function ipBatch(plans: readonly InterfacePlan[], loopback: boolean): string[] {
   return [
     ...(loopback ? ['link set dev lo up'] : []),
-    ...plans.flatMap(({ name, addresses, gateways, mac, mtu, up }) => [
-      ...(mac ? [`link set dev ${name} address ${mac}`] : []),
-      ...(mtu ? [`link set dev ${name} mtu ${mtu}`] : []),
-      // Nobody else is in the network of one's own making: an IPv6 address is good at once.
-      ...addresses.map((one) => `address add ${one} dev ${name}${one.includes(':') ? ' nodad' : ''}`),
-      ...(up ? [`link set dev ${name} up`] : []),
-      ...gateways.map((one) => `route add ${one.includes(':') ? '::/0' : '0.0.0.0/0'} via ${one} dev ${name}`),
+    ...plans.flatMap((plan) => [
+      ...settingLines(plan.name, plan, true),
+      ...plan.gateways.map(
+        (one) => `route add ${one.includes(':') ? '::/0' : '0.0.0.0/0'} via ${one} dev ${plan.name}`,
+      ),
     ]),
   ];
 }

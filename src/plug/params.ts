@@ -56,6 +56,11 @@ export interface StringSpec extends CommonSpec {
   default?: string;
 }
 
+/** Texts, of which each occurrence of the key adds those between its commas. */
+export interface ListSpec extends CommonSpec {
+  type: 'list';
+}
+
 /** One of a list of words. */
 export interface ChoiceSpec extends CommonSpec {
   type: 'choice';
@@ -81,7 +86,16 @@ export interface AliasSpec {
 }
 
 /** One row of a scheme's table. */
-export type ParamSpec = NumberSpec | OctalSpec | SizeSpec | StringSpec | ChoiceSpec | GroupSpec | FlagSpec | AliasSpec;
+export type ParamSpec =
+  | NumberSpec
+  | OctalSpec
+  | SizeSpec
+  | StringSpec
+  | ListSpec
+  | ChoiceSpec
+  | GroupSpec
+  | FlagSpec
+  | AliasSpec;
 
 type ValueSpec = Exclude<ParamSpec, AliasSpec>;
 
@@ -89,17 +103,21 @@ type ValueOf<S> = S extends { type: 'choice'; values: readonly (infer V)[] }
   ? V
   : S extends { type: 'string' }
     ? string
-    : S extends { type: 'group' }
-      ? number | string
-      : S extends { type: 'flag' }
-        ? boolean
-        : number;
+    : S extends { type: 'list' }
+      ? readonly string[]
+      : S extends { type: 'group' }
+        ? number | string
+        : S extends { type: 'flag' }
+          ? boolean
+          : number;
 
-/** What `readParams` returns for a table: absent parameters are their default, `false` (flags) or `undefined`. */
+type Value = string | number | boolean | readonly string[];
+
+/** What `readParams` returns for a table: absent parameters are their default, `false` (flags), `[]` or `undefined`. */
 export type Params<T extends readonly ParamSpec[]> = {
   [S in Exclude<T[number], { alias: string }> as S['name']]:
     | ValueOf<S>
-    | (S extends { default: number | string } | { type: 'flag' } ? never : undefined);
+    | (S extends { default: number | string } | { type: 'flag' | 'list' } ? never : undefined);
 };
 
 /** The error of one parameter's value; for plugs that check more than a table can say. */
@@ -125,20 +143,24 @@ export function readParams<const T extends readonly ParamSpec[]>(
   params: readonly Param[],
   locator: string,
 ): Params<T> {
-  const values: Record<string, string | number | boolean | undefined> = {};
+  const values: Record<string, Value | undefined> = {};
   for (const spec of table) {
     if ('alias' in spec) continue;
-    values[spec.name] = spec.type === 'flag' ? false : spec.default;
+    values[spec.name] = spec.type === 'flag' ? false : spec.type === 'list' ? [] : spec.default;
   }
+  const set = (spec: ValueSpec, text: string | undefined, at: number): void => {
+    const value = readValue(spec, text, at, locator);
+    values[spec.name] = Array.isArray(value) ? [...(values[spec.name] as string[]), ...value] : value;
+  };
   for (const [key, value, at] of params) {
     const spec = findSpec(table, key);
     if (spec) {
-      values[spec.name] = readValue(spec, value, at, locator);
+      set(spec, value, at);
       continue;
     }
     const bare = value === undefined && table.find((one) => 'bare' in one && one.bare);
     if (!bare) throw unknownKey(table, key, at, locator);
-    values[bare.name] = readValue(bare as ValueSpec, key, at, locator);
+    set(bare as ValueSpec, key, at);
   }
   return values as Params<T>;
 }
@@ -167,7 +189,7 @@ function clip(text: string): string {
 const SUFFIXES: Record<string, number> = { k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 };
 
 /** The value as its type, `undefined` if it has another form; ranges are not looked at. */
-function parseValue(spec: ValueSpec, text: string): string | number | boolean | undefined {
+function parseValue(spec: ValueSpec, text: string): Value | undefined {
   switch (spec.type) {
     case 'number':
       return integer(text);
@@ -190,6 +212,8 @@ function parseValue(spec: ValueSpec, text: string): string | number | boolean | 
       return /^(1|yes|on|true)?$/.test(text) ? true : undefined;
     case 'string':
       return text;
+    case 'list':
+      return text === '' ? undefined : text.split(',');
   }
 }
 
@@ -207,7 +231,7 @@ function bounds(spec: ValueSpec): [min: number, max: number] {
   return [spec.min ?? 0, spec.max ?? Number.MAX_SAFE_INTEGER];
 }
 
-function readValue(spec: ValueSpec, text = '', at: number, locator: string): string | number | boolean {
+function readValue(spec: ValueSpec, text = '', at: number, locator: string): Value {
   const value = parseValue(spec, text);
   const [min, max] = bounds(spec);
   if (value !== undefined && !(typeof value === 'number' && (value < min || value > max))) return value;
@@ -222,6 +246,7 @@ const KINDS: Record<ValueSpec['type'], string> = {
   octal: 'an octal mode',
   size: 'a size',
   string: 'a text',
+  list: 'a value',
   choice: 'one of its words',
   group: 'a group',
   flag: 'a value for a flag',
@@ -240,6 +265,7 @@ function allowed(spec: ValueSpec): string {
     case 'octal':
       return `octal, up to ${max.toString(8).padStart(4, '0')}`;
     case 'string':
+    case 'list':
       return '';
     default: {
       const range = max === Number.MAX_SAFE_INTEGER ? `${min} or more` : `${min} to ${max}`;
@@ -253,9 +279,15 @@ const ARGS: Record<Exclude<ValueSpec['type'], 'flag'>, string> = {
   octal: 'MODE',
   size: 'SIZE',
   string: 'TEXT',
+  list: 'TEXT,...',
   choice: 'WORD',
   group: 'GROUP',
 };
+
+function initialText(spec: ValueSpec): string | undefined {
+  if (!('default' in spec)) return undefined;
+  return spec.type === 'octal' ? spec.default?.toString(8).padStart(4, '0') : spec.default?.toString();
+}
 
 /**
  * A table as help text, one line for each entry in table order: `key=ARG  what it does (what is allowed; default)`, the
@@ -266,7 +298,7 @@ export function describeParams(table: readonly ParamSpec[]): string[] {
     if ('alias' in spec) return [spec.name, `the same as ${spec.alias}`];
     if (spec.type === 'flag') return [spec.name, spec.doc];
     const key = spec.bare ? `[${spec.name}=]` : `${spec.name}=`;
-    const initial = spec.type === 'octal' ? spec.default?.toString(8).padStart(4, '0') : spec.default;
+    const initial = initialText(spec);
     const notes = [allowed(spec), initial === undefined || initial === '' ? '' : `default ${initial}`].filter(Boolean);
     return [key + (spec.arg ?? ARGS[spec.type]), spec.doc + (notes.length === 0 ? '' : ` (${notes.join('; ')})`)];
   });

@@ -20,6 +20,7 @@ import { isInterfaceUp, openTap, setTapOffloads, TAP_OFFLOADS, takesUdpSuperFram
 import { PlugBase } from './base.js';
 import type { Adoptable, Drops, Plug } from './plug.js';
 import type { Scheme } from './scheme.js';
+import { applySettings, readTap, TAP_PARAMS } from './tap-params.js';
 
 const EAGAIN = errnoNumber('EAGAIN');
 const EBADFD = errnoNumber('EBADFD');
@@ -241,9 +242,19 @@ export function openTapPlug(interfaceName: string, subject: string): TapPlug {
 
 export const tapScheme: Scheme = {
   name: 'tap',
-  syntax: 'INTERFACE',
+  syntax: 'INTERFACE[parameters]',
   doc: 'a tap interface of the kernel: an existing one of yours, or a new one',
-  params: [],
+  params: TAP_PARAMS,
   adoptable: true,
-  open: async ({ body, locator }) => openTapPlug(body, locator),
+  async open(locator) {
+    const { interfaceName, settings } = readTap(locator);
+    const plug = openTapPlug(interfaceName, locator.locator);
+    try {
+      await applySettings(plug, settings);
+    } catch (error) {
+      plug.close();
+      throw error;
+    }
+    return plug;
+  },
 };

@@ -15,11 +15,11 @@ test('without options nothing is asked of ip', () => {
 
 test('the n-th value is for the n-th interface, a named one for the one it names', () => {
   assert.deepEqual(batch(2, { ip: ['10.0.0.1', 'vde0=10.1.0.1/16', '10.0.0.2/8'], mtu: ['vde1=9000'] }), [
-    'address add 10.0.0.1/24 dev vde0',
-    'address add 10.1.0.1/16 dev vde0',
+    'address replace 10.0.0.1/24 dev vde0',
+    'address replace 10.1.0.1/16 dev vde0',
     'link set dev vde0 up',
     'link set dev vde1 mtu 9000',
-    'address add 10.0.0.2/8 dev vde1',
+    'address replace 10.0.0.2/8 dev vde1',
     'link set dev vde1 up',
   ]);
 });
@@ -28,7 +28,7 @@ test('IPv6 addresses are good at once, gateways follow when the interface is up'
   assert.deepEqual(batch(1, { ip: ['fc00::1,gw=fc00::ff'], mac: ['02:00:00:00:00:01'] }, true), [
     'link set dev lo up',
     'link set dev vde0 address 02:00:00:00:00:01',
-    'address add fc00::1/64 dev vde0 nodad',
+    'address replace fc00::1/64 dev vde0 nodad',
     'link set dev vde0 up',
     'route add ::/0 via fc00::ff dev vde0',
   ]);

@@ -123,6 +123,17 @@ describe('values', () => {
     it(locator, () => assert.equal((read(VXVDE, locator) as Record<string, unknown>)[name], value));
   }
 
+  it('lists are added to by each occurrence, at commas, and by bare tokens', () => {
+    const table = [
+      { name: 'up', type: 'flag', doc: 'a flag' },
+      { name: 'ip', type: 'list', bare: true, doc: 'addresses' },
+    ] as const satisfies readonly ParamSpec[];
+    assert.deepEqual(read(table, 'tap://t').ip, []);
+    assert.deepEqual(read(table, 'tap://t[ip=a,b/up/ip=c/24]').ip, ['a', 'b', 'c', '24']);
+    assert.throws(() => read(table, 'tap://t[ip]'), /parameter "ip": needs a value/);
+    assert.deepEqual(describeParams(table)[1], '[ip=]TEXT,...  addresses');
+  });
+
   it('modes are octal', () => {
     assert.equal(read(VDE, 'vde://[mode=660]').mode, 0o660);
     assert.equal(read(VDE, 'vde://[mode=0700]').mode, 0o700);
