@@ -2,9 +2,9 @@
 
 import { existsSync } from 'node:fs';
 import { VXVDEX_SOCKET } from '../plug/vxvdex-protocol.js';
-import type { Log } from '../switch/acceptor.js';
 import { MEMBERS_OF_USER, VxvdexBroker } from '../switch/vxvdex-broker.js';
 import { Policy, readPolicy } from '../switch/vxvdex-policy.js';
+import type { Log } from '../sys/acceptor.js';
 import { VdeError } from '../sys/errors.js';
 import { interfaceIndex } from '../sys/inet.js';
 import { onSignals, runCommand } from './command.js';

@@ -1,13 +1,13 @@
 /**
- * Frames in a byte stream (pipes, ssh, `dpipe`): the framing that libvdeplug calls vdestream.
+ * Frames in a byte stream: the framing that libvdeplug calls vdestream (pipes, ssh, `dpipe`), and QEMU's.
  *
- * A stream is a row of records: a 16-bit big-endian length N, then N octets of Ethernet frame. There is no mark to find
- * the start of a record by, so a decoder must never lose count: records that it does not want are skipped by counting
- * their octets, and it remembers a header of which only one octet has come.
+ * A stream is a row of records: a big-endian length N, of 16 bits or of 32, then N octets of Ethernet frame. There is no
+ * mark to find the start of a record by, so a decoder must never lose count: records that it does not want are skipped by
+ * counting their octets, and it remembers a header of which only a part has come.
  */
 
 import { VdeError } from '../sys/errors.js';
-import { readU16, writeU16 } from './bytes.js';
+import { readU16, readU32, writeU16, writeU32 } from './bytes.js';
 import { ETHERNET_HEADER } from './ethernet.js';
 
 /** Octets of the length field. */
@@ -15,6 +15,20 @@ export const RECORD_HEADER = 2;
 
 /** The longest frame that a record can carry. */
 export const RECORD_MAX = 0xffff;
+
+/** How the records of a stream are written. */
+export interface RecordFormat {
+  /** Octets of the length field. */
+  header: 2 | 4;
+  /** A length above this cannot be meant: the stream is none of records, or has lost step for good. */
+  max: number;
+}
+
+/** What libvdeplug's streams consist of. */
+export const VDE_RECORDS: RecordFormat = { header: RECORD_HEADER, max: RECORD_MAX };
+
+/** What QEMU's `-netdev stream` and `-netdev socket` do; the maximum is NET_BUFSIZE of its net/net.h. */
+export const QEMU_RECORDS: RecordFormat = { header: 4, max: 4096 + 65_536 };
 
 /**
  * The longest frame that a stream may carry to a reader that could be one of the C tools: one longer makes them throw
@@ -33,7 +47,10 @@ export class StreamDecoder {
   oversize = 0;
   /** Records skipped because they were shorter than an Ethernet header (those of length 0, mere filling, not counted). */
   runts = 0;
+  /** A length that no record of the format can have; what follows it is not read. */
+  broken: number | undefined;
 
+  readonly #format: RecordFormat;
   readonly #onFrame: (frame: Uint8Array) => void;
   readonly #maxFrame: number;
   readonly #assembly: Uint8Array;
@@ -43,25 +60,30 @@ export class StreamDecoder {
   #wanted = 0;
   /** Octets still to be skipped. */
   #skip = 0;
-  /** First octet of a header of which the second has not come, or -1. */
-  #halfHeader = -1;
+  /** Octets of a header that is not complete, and how many they are. */
+  #partLength = 0;
+  #partOctets = 0;
 
   /**
    * @param onFrame is called during `push`, once per frame. The view that it gets is valid during the call; it must
    *   neither throw nor call `push`.
    * @param options.maxFrame the longest frame to accept, in octets.
+   * @param options.format libvdeplug's if not given.
    */
-  constructor(onFrame: (frame: Uint8Array) => void, options: { maxFrame?: number } = {}) {
+  constructor(onFrame: (frame: Uint8Array) => void, options: { maxFrame?: number; format?: RecordFormat } = {}) {
+    const { format = VDE_RECORDS, maxFrame = format.max } = options;
     this.#onFrame = onFrame;
-    this.#maxFrame = Math.min(options.maxFrame ?? RECORD_MAX, RECORD_MAX);
+    this.#format = format;
+    this.#maxFrame = Math.min(maxFrame, format.max);
     this.#assembly = new Uint8Array(this.#maxFrame);
   }
 
   /** Takes the next octets of the stream. */
   push(chunk: Uint8Array): void {
     const end = chunk.length;
+    const { header, max } = this.#format;
     let at = 0;
-    while (at < end) {
+    while (at < end && this.broken === undefined) {
       if (this.#skip > 0) {
         const count = Math.min(this.#skip, end - at);
         this.#skip -= count;
@@ -70,28 +92,33 @@ export class StreamDecoder {
         at += this.#assemble(chunk, at);
       } else {
         let length: number;
-        if (this.#halfHeader >= 0) {
-          length = (this.#halfHeader << 8) | chunk[at];
-          this.#halfHeader = -1;
-          at += 1;
-        } else if (at + 1 === end) {
-          this.#halfHeader = chunk[at];
-          return;
+        if (this.#partOctets === 0 && at + header <= end) {
+          length = header === 2 ? readU16(chunk, at) : readU32(chunk, at);
+          at += header;
         } else {
-          length = readU16(chunk, at);
-          at += RECORD_HEADER;
+          this.#partLength = this.#partLength * 256 + chunk[at++];
+          if (++this.#partOctets < header) continue;
+          length = this.#partLength;
+          this.#forgetPart();
         }
-        at += this.#begin(chunk, at, length);
+        if (length > max) this.broken = length;
+        else at += this.#begin(chunk, at, length);
       }
     }
   }
 
+  #forgetPart(): void {
+    this.#partLength = 0;
+    this.#partOctets = 0;
+  }
+
   /** Ends the stream. Returns true if it ended within a record; the decoder is then ready for another stream. */
   finish(): boolean {
-    const incomplete = this.#skip > 0 || this.#wanted > 0 || this.#halfHeader >= 0;
+    const incomplete = this.broken !== undefined || this.#skip > 0 || this.#wanted > 0 || this.#partOctets > 0;
     this.#skip = 0;
     this.#wanted = 0;
-    this.#halfHeader = -1;
+    this.broken = undefined;
+    this.#forgetPart();
     return incomplete;
   }
 
@@ -131,16 +158,17 @@ export class StreamDecoder {
 
 /**
  * One frame as a record.
- * @throws VdeError EMSGSIZE if it is longer than `RECORD_MAX`.
+ * @throws VdeError EMSGSIZE if it is longer than the format allows.
  */
-export function encodeRecord(frame: Uint8Array): Uint8Array {
-  if (frame.length > RECORD_MAX) {
-    const cause = `a stream record carries at most ${RECORD_MAX} octets`;
+export function encodeRecord(frame: Uint8Array, { header, max }: RecordFormat = VDE_RECORDS): Uint8Array {
+  if (frame.length > max) {
+    const cause = `a stream record carries at most ${max} octets`;
     throw new VdeError({ code: 'EMSGSIZE', subject: `frame of ${frame.length} octets`, cause });
   }
-  const record = new Uint8Array(RECORD_HEADER + frame.length);
-  writeU16(record, 0, frame.length);
-  record.set(frame, RECORD_HEADER);
+  const record = new Uint8Array(header + frame.length);
+  if (header === 2) writeU16(record, 0, frame.length);
+  else writeU32(record, 0, frame.length);
+  record.set(frame, header);
   return record;
 }
 

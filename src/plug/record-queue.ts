@@ -1,7 +1,7 @@
-/** Frames on their way into a byte stream, each as a record of a 2-byte big-endian length and the frame. */
+/** Frames on their way into a byte stream, each as a record of a big-endian length and the frame. */
 
 import type { Burst } from '../frame/burst.js';
-import { RECORD_HEADER } from '../frame/stream.js';
+import { VDE_RECORDS } from '../frame/stream.js';
 import { errnoNumber } from '../sys/errors.js';
 import { Memory } from '../sys/memory.js';
 import type { Drops } from './plug.js';
@@ -23,10 +23,12 @@ export class RecordQueue {
   /**
    * @param size bytes that may wait.
    * @param maxFrame longest frame that is taken, in bytes.
+   * @param header bytes of the length.
    */
   constructor(
     readonly size: number,
     readonly maxFrame: number,
+    readonly header: 2 | 4 = VDE_RECORDS.header,
   ) {
     this.#memory = new Memory(size);
   }
@@ -38,6 +40,7 @@ export class RecordQueue {
   /** Appends the listed views of a burst. What is too long or finds no room is counted. */
   add(frames: Burst, views: Uint8Array, count: number, drops: Drops): void {
     const { length } = frames;
+    const { header } = this;
     const { bytes } = this.#memory;
     for (let k = 0; k < count; k++) {
       const size = length[views[k]];
@@ -45,14 +48,13 @@ export class RecordQueue {
         drops.oversize++;
         continue;
       }
-      if (this.#filled + RECORD_HEADER + size > this.size && !this.#makeRoom(RECORD_HEADER + size)) {
+      if (this.#filled + header + size > this.size && !this.#makeRoom(header + size)) {
         drops.full++;
         continue;
       }
-      bytes[this.#filled] = size >>> 8;
-      bytes[this.#filled + 1] = size;
-      frames.copyView(views[k], bytes, this.#filled + RECORD_HEADER);
-      this.#filled += RECORD_HEADER + size;
+      for (let octet = header - 1, rest = size; octet >= 0; octet--, rest >>>= 8) bytes[this.#filled + octet] = rest;
+      frames.copyView(views[k], bytes, this.#filled + header);
+      this.#filled += header + size;
     }
   }
 

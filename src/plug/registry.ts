@@ -34,6 +34,7 @@ const loaders = new Map<string, () => Promise<Scheme>>(
     capture: async () => (await import('./capture.js')).captureScheme,
     seqpacket: async () => (await import('./seqpacket.js')).seqpacketScheme,
     cmd: async () => (await import('./cmd.js')).cmdScheme,
+    qemu: async () => (await import('./qemu.js')).qemuScheme,
     restart: async () => (await import('./restart.js')).restartScheme,
     vlan: async () => (await import('./vlan.js')).vlanScheme,
   } satisfies SchemeLoaders),

@@ -10,11 +10,10 @@
 
 import { type Burst, FRAME_MAX } from '../frame/burst.js';
 import { VdeError } from '../sys/errors.js';
-import { loop } from '../sys/loop.js';
 import { adoptOffer } from './adoption.js';
-import { PlugBase } from './base.js';
 import { join } from './join.js';
 import { locatorError, parseSlash, splitNested } from './locator.js';
+import { Missing } from './missing.js';
 import { notice } from './notice.js';
 import { type ParamSpec, readParams } from './params.js';
 import type { Plug } from './plug.js';
@@ -35,31 +34,6 @@ const HOPELESS = new Set(['EMALFORMED', 'EINVAL', 'EPROTONOSUPPORT', 'ELOOP']);
 const params = [
   { name: 'wait', type: 'flag', doc: 'need not be there at first: it is opened as soon as it can be' },
 ] as const satisfies readonly ParamSpec[];
-
-/** In the place of an end that is lost. */
-class Missing extends PlugBase implements Plug {
-  readonly takesOffloads = true;
-  readonly backlogged = false;
-  /** The process lives on while it waits. */
-  readonly #hold = loop().hold();
-
-  constructor(
-    readonly name: string,
-    readonly maxFrame: number,
-  ) {
-    super();
-  }
-
-  protected override transmit(_burst: Burst, _views: Uint8Array, count: number): void {
-    this.drops.error += count;
-  }
-
-  protected override listen(): void {}
-
-  protected override release(): void {
-    this.#hold();
-  }
-}
 
 /** See the head of this file. */
 class RestartPlug extends WrapperPlug {

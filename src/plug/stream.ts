@@ -1,6 +1,7 @@
 /**
- * A plug over a pair of byte streams: each frame is a record of a 2-byte big-endian length and the frame (reference: VDE
- * switch socket protocol, section 12). Standard input and output of `vde_plug` are this, and the pipes of a command.
+ * A plug over a pair of byte streams: each frame is a record of a big-endian length, of two bytes unless another format is
+ * named, and the frame (reference: VDE switch socket protocol, section 12). Standard input and output of `vde_plug` are
+ * this, and the pipes of a command.
  *
  * The streams are other processes' too, so they are not switched to non-blocking: a pipe or terminal is opened anew
  * through /proc, which gives an open file of our own, and a socket is told with each call not to wait.
@@ -8,10 +9,10 @@
 
 import { constants, fstatSync, openSync } from 'node:fs';
 import { BURST_SIZE, Burst, FRAME_MAX } from '../frame/burst.js';
-import { RECORD_MAX, StreamDecoder } from '../frame/stream.js';
+import { type RecordFormat, StreamDecoder, VDE_RECORDS } from '../frame/stream.js';
 import { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLOUT, isWatchable } from '../sys/epoll.js';
-import { callError, errnoNumber } from '../sys/errors.js';
+import { callError, errnoNumber, VdeError } from '../sys/errors.js';
 import { readTo, receiveTo, sendFrom, writeFrom } from '../sys/io.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
@@ -85,18 +86,20 @@ export class StreamPlug extends PlugBase implements Plug {
   /**
    * Takes copies of the descriptors; the originals stay the caller's.
    * @param maxFrame longest frame to put into the stream.
+   * @param format of the records; a stream that breaks it is lost.
    */
   constructor(
     readonly name: string,
     input: number,
     output: number,
     readonly maxFrame: number,
+    format: RecordFormat = VDE_RECORDS,
   ) {
     super();
-    this.#pending = new RecordQueue(WRITE_SIZE, maxFrame);
+    this.#pending = new RecordQueue(WRITE_SIZE, maxFrame, format.header);
     this.#input = new Stream(input, constants.O_RDONLY, name);
     this.#output = new Stream(output, constants.O_WRONLY, name);
-    this.#decoder = new StreamDecoder((frame) => this.#take(frame), { maxFrame: Math.min(FRAME_MAX, RECORD_MAX) });
+    this.#decoder = new StreamDecoder((frame) => this.#take(frame), { maxFrame: FRAME_MAX, format });
   }
 
   get backlogged(): boolean {
@@ -148,7 +151,8 @@ export class StreamPlug extends PlugBase implements Plug {
     if (n > 0) {
       this.#decoder.push(this.#chunk.bytes.subarray(0, n));
       this.#give();
-      return true;
+      if (this.#decoder.broken !== undefined) this.#breakOff(this.#decoder.broken);
+      return !this.closed;
     }
     if (n === -EAGAIN) return false;
     this.#ended = true;
@@ -163,9 +167,15 @@ export class StreamPlug extends PlugBase implements Plug {
     if (this.#burst.count === BURST_SIZE) this.#give();
   }
 
+  #breakOff(length: number): void {
+    const cause = `the other end announces a frame of ${length} bytes, which is none`;
+    this.lose(new VdeError({ code: 'EPROTO', subject: this.name, cause, remedy: 'does it speak another protocol?' }));
+  }
+
   #give(): void {
-    this.drops.runt = this.#decoder.runts;
-    this.drops.oversize = this.#decoder.oversize;
+    const decoder = this.#decoder;
+    for (; decoder.runts > 0; decoder.runts--) this.dropArrival('runt');
+    for (; decoder.oversize > 0; decoder.oversize--) this.dropArrival('oversize');
     // A chunk holds many bursts: the sink may have closed the plug with the one before.
     if (this.#burst.count > 0 && !this.closed) this.sink?.(this.#burst);
     this.#burst.count = 0;

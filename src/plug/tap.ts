@@ -242,7 +242,7 @@ export function openTapPlug(interfaceName: string, subject: string): TapPlug {
 
 export const tapScheme: Scheme = {
   name: 'tap',
-  syntax: 'INTERFACE[parameters]',
+  syntax: 'INTERFACE[PARAMETERS]',
   doc: 'a tap interface of the kernel: an existing one of yours, or a new one',
   params: TAP_PARAMS,
   adoptable: true,

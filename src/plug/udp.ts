@@ -7,8 +7,6 @@
  * listened to, from the beginning.
  */
 
-import { lookup } from 'node:dns/promises';
-import { isIP } from 'node:net';
 import { VdeError } from '../sys/errors.js';
 import {
   addressFamily,
@@ -20,6 +18,7 @@ import {
   udpSocket,
 } from '../sys/inet.js';
 import { AF_INET } from '../sys/socket.js';
+import { findAddresses } from './host.js';
 import { parseSlash } from './locator.js';
 import { type ParamSpec, readParams } from './params.js';
 import type { ResolvedLocator } from './resolve.js';
@@ -79,34 +78,6 @@ function readPort(port: string, subject: string, fallback: number | undefined): 
   return number;
 }
 
-/** The first address of a name, of one IP version if that is given. */
-async function findAddress(host: string, family: 0 | 4 | 6, subject: string): Promise<string> {
-  try {
-    // An IPv6 address may have a zone, which not every resolver knows.
-    if (isIP(host) !== 0 || host.includes(':')) {
-      const version = addressFamily(host) === AF_INET ? 4 : 6;
-      if (family === 0 || family === version) return host;
-    } else {
-      return (await lookup(host, { family, order: 'verbatim' })).address;
-    }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const cause = code === 'EINVAL' ? `"${host}" is not an address` : `"${host}" has no address (${code})`;
-    throw new VdeError({
-      code: code === 'EINVAL' ? 'EINVAL' : 'EADDRNOTAVAIL',
-      subject,
-      cause,
-      remedy: 'check its spelling and the name service',
-    });
-  }
-  throw new VdeError({
-    code: 'EAFNOSUPPORT',
-    subject,
-    cause: `${host} is not an IPv${family} address, which the peer's is`,
-    remedy: 'give both sides the same version of IP',
-  });
-}
-
 /** Our address and the peer's, of the version of IP that the peer's first address has. */
 async function resolveSides(body: string, subject: string): Promise<{ own: InetAddress; peer: InetAddress }> {
   const sides = splitUdp(body);
@@ -119,10 +90,11 @@ async function resolveSides(body: string, subject: string): Promise<{ own: InetA
     const remedy = `write udp://${SYNTAX}`;
     throw new VdeError({ code: 'EINVAL', subject, cause: "the peer's address is missing", remedy });
   }
-  const peer = { address: await findAddress(sides.peer.host, 0, subject), port: ports.peer };
+  const peer = { address: (await findAddresses(sides.peer.host, 0, subject))[0], port: ports.peer };
   const family = addressFamily(peer.address);
   const { host } = sides.own;
-  const address = host === '' ? anyAddress(family) : await findAddress(host, family === AF_INET ? 4 : 6, subject);
+  const address =
+    host === '' ? anyAddress(family) : (await findAddresses(host, family === AF_INET ? 4 : 6, subject))[0];
   return { own: { address, port: ports.own }, peer };
 }
 
@@ -163,7 +135,7 @@ export async function openUdp({ body, bodyAt, text, locator }: ResolvedLocator, 
 export const udpScheme: Scheme = {
   name: 'udp',
   syntax: `${SYNTAX}[/parameters]`,
-  doc: 'a cable to one peer through an IP network, one UDP datagram for each frame',
+  doc: "a cable to one peer through an IP network, one UDP datagram for each frame, as QEMU's -netdev dgram has it",
   params,
   adoptable: true,
   open: (locator) => openUdp(locator),

@@ -121,10 +121,9 @@ class SerialPlug extends PlugBase implements Plug {
   }
 
   #give(): void {
-    this.drops.runt += this.#decoder.runts;
-    this.drops.oversize += this.#decoder.oversize;
-    this.#decoder.runts = 0;
-    this.#decoder.oversize = 0;
+    const decoder = this.#decoder;
+    for (; decoder.runts > 0; decoder.runts--) this.dropArrival('runt');
+    for (; decoder.oversize > 0; decoder.oversize--) this.dropArrival('oversize');
     if (this.#burst.count > 0 && !this.closed) this.sink?.(this.#burst);
     this.#burst.count = 0;
   }

@@ -10,6 +10,7 @@
 import { FRAME_MAX } from '../frame/burst.js';
 import { OFFERED_MAX } from '../plug/adoption.js';
 import { decodeRequest, encodeReply, REQUEST_MAX, type Request } from '../plug/vde-protocol.js';
+import { Acceptor, type Log } from '../sys/acceptor.js';
 import { receiveWithDescriptors } from '../sys/ancillary.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLIN, EPOLLRDHUP } from '../sys/epoll.js';
@@ -17,7 +18,6 @@ import { callError, errnoNumber, VdeError } from '../sys/errors.js';
 import { loop, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { bindUnix, type Credentials, peerCredentials, peerGroups, trySend, unlinkQuietly } from '../sys/socket.js';
-import { Acceptor, type Log } from './acceptor.js';
 import { openClientEnd } from './client-end.js';
 import type { ControlDirectory } from './directory.js';
 import type { Endpoint, Identity, Port } from './port.js';
@@ -31,7 +31,7 @@ const PENDING_PER_USER_MAX = 512;
 
 const EAGAIN = errnoNumber('EAGAIN');
 
-export type { Log } from './acceptor.js';
+export type { Log } from '../sys/acceptor.js';
 
 export interface ControlOptions {
   /** Time that a client has for its request, in ms (5000). */

@@ -1,5 +1,5 @@
 /**
- * Internet sockets (ip(7), ipv6(7), udp(7)): addresses between text and `struct sockaddr_in` or `sockaddr_in6`, UDP
+ * Internet sockets (ip(7), ipv6(7), udp(7), tcp(7)): addresses between text and `struct sockaddr_in` or `sockaddr_in6`, UDP
  * sockets, and the options of multicast.
  *
  * Addresses are numeric here; names are looked up with `node:dns` before. A zone (`fe80::1%eth0`) becomes the
@@ -18,6 +18,7 @@ import {
   getOption,
   SO_DOMAIN,
   SOCK_DGRAM,
+  SOCK_STREAM,
   SOL_SOCKET,
   setOption,
   setRawOption,
@@ -49,7 +50,10 @@ const SERVENT = { size: 24, port: 16 } as const;
 
 const IPPROTO_IP = 0;
 const IPPROTO_IPV6 = 41;
+const IPPROTO_TCP = 6;
+const TCP_NODELAY = 1;
 const SO_REUSEADDR = 2;
+const SO_KEEPALIVE = 9;
 const IP_RECVERR = 11;
 const IPV6_RECVERR = 25;
 const IP_MULTICAST_IF = 32;
@@ -193,6 +197,25 @@ export function udpSocket(
   }
 }
 
+/** A non-blocking, close-on-exec TCP socket; an IPv6 one takes no IPv4. Its port can be bound to again at once. */
+export function tcpSocket(family: typeof AF_INET | typeof AF_INET6, subject: string): Descriptor {
+  const tcp = socket(family, SOCK_STREAM, subject);
+  try {
+    mustSet(tcp, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (family === AF_INET6) mustSet(tcp, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+    return tcp;
+  } catch (error) {
+    tcp.close();
+    throw error;
+  }
+}
+
+/** Has a connected TCP socket send at once what it is given, and notice a peer that has vanished. */
+export function tuneTcp(tcp: Descriptor): void {
+  setOption(tcp, IPPROTO_TCP, TCP_NODELAY, 1);
+  setOption(tcp, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
 function mustSet(socket: Descriptor, level: number, name: number, value: number): void {
   if (!setOption(socket, level, name, value)) throw callError('setsockopt', errno(), socket.subject);
 }
@@ -203,9 +226,14 @@ export function bindInet(socket: Descriptor, address: InetAddress, remedy?: stri
   if (error !== 0) throw callError('bind', error, formatInetAddress(address), remedy);
 }
 
+/** Begins to connect: 0, or the errno (EINPROGRESS: it will show when the socket can be written to). */
+export function tryConnectInet(socket: Descriptor, address: InetAddress): number {
+  return tryConnectRaw(socket, scratch, 0, writeInetAddress(scratch, 0, address));
+}
+
 /** Sets where a UDP socket sends to, and from whom alone it receives. @throws VdeError `ENETUNREACH` and the like. */
 export function connectInet(socket: Descriptor, address: InetAddress, remedy?: string): void {
-  const error = tryConnectRaw(socket, scratch, 0, writeInetAddress(scratch, 0, address));
+  const error = tryConnectInet(socket, address);
   if (error !== 0) throw callError('connect', error, formatInetAddress(address), remedy);
 }
 

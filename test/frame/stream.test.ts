@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { encodeRecord, RECORD_MAX_C_TOOLS, StreamDecoder, StreamEncoder } from '../../src/frame/stream.js';
+import {
+  encodeRecord,
+  QEMU_RECORDS,
+  RECORD_MAX_C_TOOLS,
+  type RecordFormat,
+  StreamDecoder,
+  StreamEncoder,
+  VDE_RECORDS,
+} from '../../src/frame/stream.js';
 import { VdeError } from '../../src/sys/errors.js';
 import { octets } from './arbitraries.js';
 
 /** Frames as they come out of a stream that arrives in these chunks. */
-function decode(chunks: Iterable<Uint8Array>, options?: { maxFrame?: number }) {
+function decode(chunks: Iterable<Uint8Array>, options?: { maxFrame?: number; format?: RecordFormat }) {
   const frames: Uint8Array[] = [];
   const decoder = new StreamDecoder((frame) => frames.push(frame.slice()), options);
   for (const chunk of chunks) decoder.push(chunk);
@@ -28,23 +36,49 @@ test('a record is its length, big-endian, and the frame', () => {
   assert.deepEqual(encodeRecord(frameOf(0x1234)).subarray(0, 2), Uint8Array.of(0x12, 0x34));
 });
 
-test('any cut of a stream gives the same frames', () => {
-  fc.assert(
-    fc.property(records, fc.array(fc.nat(), { maxLength: 40 }), (list, places) => {
-      const { frames, decoder } = decode(cut(join(list.map(encodeRecord)), places), { maxFrame: 200 });
-      const expected = list.filter((frame) => frame.length >= 14 && frame.length <= 200);
-      assert.deepEqual(frames, expected);
-      assert.equal(decoder.frames, expected.length);
-      assert.equal(decoder.oversize, list.filter((frame) => frame.length > 200).length);
-      assert.equal(decoder.runts, list.filter((frame) => frame.length > 0 && frame.length < 14).length);
-      assert.equal(decoder.finish(), false);
-    }),
-  );
+for (const format of [VDE_RECORDS, QEMU_RECORDS]) {
+  test(`any cut of a stream gives the same frames, with lengths of ${format.header} octets`, () => {
+    fc.assert(
+      fc.property(records, fc.array(fc.nat(), { maxLength: 40 }), (list, places) => {
+        const { frames, decoder } = decode(cut(join(list.map((one) => encodeRecord(one, format))), places), {
+          maxFrame: 200,
+          format,
+        });
+        const expected = list.filter((frame) => frame.length >= 14 && frame.length <= 200);
+        assert.deepEqual(frames, expected);
+        assert.equal(decoder.frames, expected.length);
+        assert.equal(decoder.oversize, list.filter((frame) => frame.length > 200).length);
+        assert.equal(decoder.runts, list.filter((frame) => frame.length > 0 && frame.length < 14).length);
+        assert.equal(decoder.finish(), false);
+      }),
+    );
+  });
+}
+
+test('QEMU’s records have a length of four octets, big-endian', () => {
+  assert.deepEqual(encodeRecord(Uint8Array.of(1, 2, 3), QEMU_RECORDS), Uint8Array.of(0, 0, 0, 3, 1, 2, 3));
+  assert.deepEqual(encodeRecord(frameOf(69_632), QEMU_RECORDS).subarray(0, 4), Uint8Array.of(0, 1, 0x10, 0));
+});
+
+test('a length that cannot be one ends the reading, wherever it is cut, until the stream is another', () => {
+  const good = encodeRecord(frameOf(20), QEMU_RECORDS);
+  for (const length of [69_633, 0x47455420, 0xffff_ffff]) {
+    const header = Uint8Array.of(length >>> 24, length >>> 16, length >>> 8, length);
+    const stream = join([good, header, good]);
+    for (let at = 0; at <= stream.length; at++) {
+      const { frames, decoder } = decode([stream.subarray(0, at), stream.subarray(at)], { format: QEMU_RECORDS });
+      assert.deepEqual(frames, [frameOf(20)]);
+      assert.equal(decoder.broken, length);
+      assert.equal(decoder.finish(), true);
+      decoder.push(good);
+      assert.equal(frames.length, 2);
+    }
+  }
 });
 
 test('a stream that comes one octet at a time is understood', () => {
   const list = [frameOf(14), frameOf(1514), frameOf(0), frameOf(9236)];
-  const { frames } = decode(Array.from(join(list.map(encodeRecord)), (octet) => Uint8Array.of(octet)));
+  const { frames } = decode(Array.from(join(list.map((one) => encodeRecord(one))), (octet) => Uint8Array.of(octet)));
   assert.deepEqual(frames, [list[0], list[1], list[3]]);
 });
 
@@ -111,7 +145,7 @@ test('an encoder packs frames into what a decoder takes apart', () => {
       const encoder = new StreamEncoder();
       for (const frame of list) assert.equal(encoder.add(frame), true);
       const packed = encoder.take();
-      assert.deepEqual(packed, join(list.map(encodeRecord)));
+      assert.deepEqual(packed, join(list.map((one) => encodeRecord(one))));
       assert.equal(encoder.length, 0);
       assert.equal(encoder.take().length, 0);
     }),

@@ -152,6 +152,17 @@ export const ROWS: readonly Row[] = [
     },
   },
   {
+    scheme: 'qemu',
+    kind: 'local',
+    c: 'none',
+    async open(t, [first, second]) {
+      const path = join(tmpDir(t), 's');
+      const a = end(t, first, `qemu://${path}[listen]`);
+      await waitForSocket(path);
+      return [a, end(t, second, `qemu://${path}`)];
+    },
+  },
+  {
     scheme: 'cmd',
     kind: 'local',
     async open(t, [first, second]) {

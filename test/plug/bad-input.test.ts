@@ -66,6 +66,8 @@ const MISTAKES: Record<string, readonly Mistake[]> = {
   tap: [
     ['tap://longer-than-15-bytes', /cannot be the name of an interface \(at most 15 bytes/],
     ['tap://a/b', /cannot be the name of an interface/],
+    ['tap://t[ip=10.0.0.1/33]', /parameter "ip": "33" is not a prefix length \(0 to 32\)/],
+    ['tap://t[mac=x]', /parameter "mac": "x" is not a MAC address/],
   ],
   udp: [
     ['udp://9', /there is no "->"/],
@@ -96,6 +98,21 @@ const MISTAKES: Record<string, readonly Mistake[]> = {
     ['seqpacket://x', /"x" is not the number of a descriptor/],
     ['seqpacket://99', /Bad file descriptor \(there is no descriptor 99/],
     ['seqpacket://2', /descriptor 2 is (not a socket|a socket of another type)/],
+  ],
+  qemu: [
+    ['qemu://', /it names no socket \(as in qemu:/],
+    ['qemu://DIR/none', /none: No such file or directory \(does the other end listen at/],
+    ['qemu://DIR/text', /text: Connection refused/],
+    ['qemu://DIR/text[listen]', /text: a file that is no socket \(remove it/],
+    ['qemu://DIR/none/s[listen]', /none\/s: No such file or directory/],
+    [`qemu://${LONG}`, /socket path of \d+ bytes/],
+    ['qemu://host:70000', /"70000" is not a port/],
+    ['qemu://:5000[listen]', /it names no address \(127\.0\.0\.1:PORT for this machine alone/],
+    ['qemu://127.0.0.1:1', /Connection refused \(does the other end listen there/],
+    ['qemu://[fe80::1%no-such-if]:5000', /No such device/],
+    ['qemu://192.0.2.1:5000[listen]', /192\.0\.2\.1:5000: Cannot assign requested address/],
+    ['qemu://DIR/s[lisen]', /unknown parameter "lisen" .*did you mean "listen"/],
+    ['qemu://DIR/s[listen/group=no-such-group]', /parameter "group": no group called no-such-group/],
   ],
   cmd: [
     ['cmd://', /there is no command/],

@@ -4,11 +4,11 @@
  */
 
 import { closeSync, openSync } from 'node:fs';
-import type { Descriptor } from '../sys/descriptor.js';
-import { EPOLLIN } from '../sys/epoll.js';
-import { errnoNumber, errnoText } from '../sys/errors.js';
-import { loop, type Watch } from '../sys/loop.js';
-import { tryAccept } from '../sys/socket.js';
+import type { Descriptor } from './descriptor.js';
+import { EPOLLIN } from './epoll.js';
+import { errnoNumber, errnoText } from './errors.js';
+import { loop, type Watch } from './loop.js';
+import { tryAccept } from './socket.js';
 
 /** With no descriptor left, not even the reserve, newcomers wait for this long before the next try, in ms. */
 const EXHAUSTED_MS = 1000;
