@@ -6,8 +6,8 @@ import type { Command } from 'commander';
 import { registerNodeSchemes } from '../console/schemes.js';
 import { version } from '../console/version.js';
 import { registerCryptoSchemes } from '../crypto/schemes.js';
-import { describeParams } from '../plug/params.js';
 import { listSchemes, schemeNames } from '../plug/registry.js';
+import { describeScheme } from '../plug/scheme.js';
 import { nearestName } from '../sys/nearest.js';
 import { completionScript, type Shell } from './completion.js';
 import { usageError } from './getopt.js';
@@ -28,9 +28,9 @@ export async function manPages(umbrella: Command): Promise<Map<string, string>> 
 async function locatorSection(): Promise<ManSection> {
   registerNodeSchemes();
   registerCryptoSchemes();
-  const entries = (await listSchemes()).map(({ name, syntax, doc, params }) => ({
-    head: `${name}://${syntax}`,
-    lines: [doc, ...describeParams(params)],
+  const entries = (await listSchemes()).map((scheme) => ({
+    head: `${scheme.name}://${scheme.syntax}`,
+    lines: describeScheme(scheme),
   }));
   return { heading: 'LOCATORS', entries };
 }

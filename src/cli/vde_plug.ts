@@ -10,10 +10,9 @@ import { registerCryptoSchemes } from '../crypto/schemes.js';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
 import { Cable, openEnds } from '../plug/cable.js';
 import { CommandProcess } from '../plug/command.js';
-import { describeParams } from '../plug/params.js';
 import type { Plug } from '../plug/plug.js';
 import { listSchemes, openPlug } from '../plug/registry.js';
-import type { OpenOptions } from '../plug/scheme.js';
+import { describeScheme, type OpenOptions } from '../plug/scheme.js';
 import { StreamPlug } from '../plug/stream.js';
 import { VdeError } from '../sys/errors.js';
 import { openSyslog } from '../sys/syslog.js';
@@ -202,8 +201,8 @@ function realAddress(): string {
 
 async function schemeHelp(): Promise<string> {
   const schemes = (await listSchemes())
-    .map(({ name, syntax, doc, params }) =>
-      [`${name}://${syntax}`, `    ${doc}`, ...describeParams(params).map((row) => `    ${row}`), ''].join('\n'),
+    .map((scheme) =>
+      [`${scheme.name}://${scheme.syntax}`, ...describeScheme(scheme).map((row) => `    ${row}`), ''].join('\n'),
     )
     .join('\n');
   return `${schemes}\n${PACKAGES}`;

@@ -64,6 +64,7 @@ export const captureScheme: Scheme = {
   name: 'capture',
   syntax: 'FILE[PARAMETERS]{LOCATOR}',
   doc: 'records as pcapng what crosses the end inside; FILE may be a FIFO, or - for standard output',
+  maxFrame: 'what LOCATOR takes',
   params,
   open: async (locator, options) => {
     const { body, bodyAt, text } = locator;

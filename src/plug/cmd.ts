@@ -5,6 +5,7 @@
  * When the command ends, so does the end, and the user is told with which status; closing the end ends the command.
  */
 
+import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
 import { VdeError } from '../sys/errors.js';
 import { CommandProcess } from './command.js';
 import { notice } from './notice.js';
@@ -83,6 +84,7 @@ export const cmdScheme: Scheme = {
   name: 'cmd',
   syntax: 'COMMAND',
   doc: 'the standard streams of COMMAND, run without a shell',
+  maxFrame: RECORD_MAX_C_TOOLS,
   params: [],
   async open({ body, locator }, options): Promise<Plug> {
     return new CommandPlug(locator, await CommandProcess.start(readWords(body, locator), locator), options);

@@ -91,6 +91,7 @@ function faultOf(value: unknown, name: string): string | undefined {
   for (const key of ['syntax', 'doc'] as const) {
     if (typeof scheme[key] !== 'string') return `its scheme has no text "${key}"`;
   }
+  if (!['undefined', 'number', 'string'].includes(typeof scheme.maxFrame)) return 'its scheme has an odd "maxFrame"';
   const params = Array.isArray(scheme.params) ? (scheme.params as unknown[]) : undefined;
   const named = (one: unknown): boolean => typeof (one as { name?: unknown } | null)?.name === 'string';
   return params?.every(named) ? undefined : 'its scheme has no table "params"';

@@ -11,7 +11,7 @@ import { Descriptor } from '../sys/descriptor.js';
 import { fromNodeError, VdeError } from '../sys/errors.js';
 import { interfaceIndex } from '../sys/inet.js';
 import { isInterfaceUp, setTapOffloads, setUpMacvtap, TAP_OFFLOADS, tapKind } from '../sys/tap.js';
-import type { Scheme } from './scheme.js';
+import { INTERFACE_LIMIT, type Scheme } from './scheme.js';
 import { TapPlug } from './tap.js';
 
 const LOOK_MS = 1000;
@@ -88,6 +88,7 @@ export const macvtapScheme: Scheme = {
   name: 'macvtap',
   syntax: 'INTERFACE',
   doc: 'a macvtap interface of the kernel, which shares the wire of another interface',
+  maxFrame: INTERFACE_LIMIT,
   params: [],
   adoptable: true,
   open: async ({ body, locator }) => openMacvtap(body, locator),

@@ -30,6 +30,7 @@ export const nullScheme: Scheme = {
   name: 'null',
   syntax: 'ANYTHING',
   doc: 'swallows every frame and delivers none',
+  maxFrame: FRAME_MAX,
   params: [],
   open: async ({ locator }) => new NullPlug(locator),
 };

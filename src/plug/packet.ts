@@ -12,7 +12,7 @@ import { parsePath } from './locator.js';
 import { PacketPlug } from './packet-plug.js';
 import { type ParamSpec, readParams } from './params.js';
 import type { ResolvedLocator } from './resolve.js';
-import type { Scheme } from './scheme.js';
+import { INTERFACE_LIMIT, type Scheme } from './scheme.js';
 
 /** What both schemes of a live interface understand. */
 export const hostParam = {
@@ -48,6 +48,7 @@ export const packetScheme: Scheme = {
   name: 'packet',
   syntax: 'INTERFACE[PARAMETERS]',
   doc: 'an Ethernet interface of the host, by a packet socket (needs CAP_NET_RAW)',
+  maxFrame: INTERFACE_LIMIT,
   params,
   adoptable: true,
   open: async ({ body, bodyAt, text, locator }: ResolvedLocator) => {

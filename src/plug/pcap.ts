@@ -10,6 +10,7 @@
  * do. libpcap has no part in any of this.
  */
 
+import { FRAME_MAX } from '../frame/burst.js';
 import { CaptureFile } from './capture-file.js';
 import { parsePath } from './locator.js';
 import { notice } from './notice.js';
@@ -17,7 +18,7 @@ import { hostParam, openPacketPlug } from './packet.js';
 import { type ParamSpec, type Params, paramError, readParams } from './params.js';
 import { PcapFilePlug, readCaptureFile } from './pcap-file.js';
 import type { Plug } from './plug.js';
-import type { OpenOptions, Scheme } from './scheme.js';
+import { INTERFACE_LIMIT, type OpenOptions, type Scheme } from './scheme.js';
 
 const params = [
   { ...hostParam, doc: `of an interface: ${hostParam.doc}` },
@@ -58,6 +59,7 @@ export const pcapScheme: Scheme = {
   name: 'pcap',
   syntax: 'INTERFACE[PARAMETERS] or FILE[PARAMETERS]',
   doc: 'packet capture of an interface (needs CAP_NET_RAW), or of a file whose name has a slash',
+  maxFrame: `${INTERFACE_LIMIT}; in a file ${FRAME_MAX} bytes`,
   params,
   adoptable: true,
   open: async ({ body, bodyAt, text, locator }, options) => {

@@ -16,7 +16,7 @@ import { PlugBase } from './base.js';
 import { join } from './join.js';
 import { groupNumber } from './permissions.js';
 import type { Adoptable, Plug } from './plug.js';
-import { DatagramMeeting, type Host, type Meeting } from './ptp-datagram.js';
+import { C_FRAME_MAX, DatagramMeeting, type Host, type Meeting } from './ptp-datagram.js';
 import { type PlaceOptions, takePlace } from './ptp-place.js';
 import { CallerMeeting, ListenerMeeting } from './ptp-sequenced.js';
 import type { ResolvedLocator } from './resolve.js';
@@ -174,6 +174,7 @@ export const ptpScheme: Scheme = {
   name: 'ptp',
   syntax: 'PATH',
   doc: 'a link of two ends that meet at PATH',
+  maxFrame: `${FRAME_MAX} bytes to an end of ours, ${C_FRAME_MAX} to one of C's`,
   params: [],
   open,
 };

@@ -185,6 +185,7 @@ export const qemuScheme: Scheme = {
   name: 'qemu',
   syntax: 'PATH[PARAMETERS] or HOST:PORT[PARAMETERS]',
   doc: "a stream as QEMU's -netdev stream has it, to connect to or to wait for",
+  maxFrame: FRAME_MAX,
   params,
   open,
 };

@@ -174,6 +174,7 @@ export const restartScheme: Scheme = {
   name: 'restart',
   syntax: '[SECONDS][/PARAMETERS]{LOCATOR}',
   doc: 'LOCATOR, opened again whenever it is lost; after SECONDS (20) without traffic it is asked whether it is there',
+  maxFrame: 'what LOCATOR takes',
   params,
   open,
 };

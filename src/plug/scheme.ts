@@ -1,6 +1,7 @@
 /** What a locator scheme is: a name, a table of parameters, and a way to open an end. */
 
-import type { ParamSpec } from './params.js';
+import { FRAME_MAX } from '../frame/burst.js';
+import { describeParams, type ParamSpec } from './params.js';
 import type { Adoptable, Plug } from './plug.js';
 import type { ResolvedLocator } from './resolve.js';
 
@@ -36,6 +37,8 @@ export interface Scheme {
   readonly syntax: string;
   /** One sentence for people. */
   readonly doc: string;
+  /** Longest frame that may be sent to its ends, in bytes, or what that depends on; what is longer is dropped and counted. */
+  readonly maxFrame?: number | string;
   readonly params: readonly ParamSpec[];
   /** Whether its ends are adoptable: such an end of a cable is opened first, and offered to the other. */
   readonly adoptable?: boolean;
@@ -44,4 +47,13 @@ export interface Scheme {
    * @throws VdeError naming the locator.
    */
   open(locator: ResolvedLocator, options: OpenOptions): Promise<Plug>;
+}
+
+/** The `maxFrame` of what ends at an interface of the kernel's. */
+export const INTERFACE_LIMIT = `the interface's MTU and header; super-frames ${FRAME_MAX} bytes`;
+
+/** A scheme as help text: what it is, the longest frame, and a line for each parameter. */
+export function describeScheme({ doc, maxFrame, params }: Scheme): string[] {
+  const limit = typeof maxFrame === 'number' ? `${maxFrame} bytes` : maxFrame;
+  return [doc, ...(limit === undefined ? [] : [`longest frame: ${limit}`]), ...describeParams(params)];
 }

@@ -59,6 +59,7 @@ export const seqpacketScheme: Scheme = {
   name: 'seqpacket',
   syntax: 'FD',
   doc: 'a connected packet or datagram socket that this process was started with',
+  maxFrame: MAX_FRAME,
   params: [],
   async open({ body, locator }) {
     const refuse = (code: string, cause: string, remedy: string): VdeError =>

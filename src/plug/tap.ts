@@ -19,7 +19,7 @@ import { Memory } from '../sys/memory.js';
 import { isInterfaceUp, openTap, setTapOffloads, TAP_OFFLOADS, takesUdpSuperFrames } from '../sys/tap.js';
 import { PlugBase } from './base.js';
 import type { Adoptable, Drops, Plug } from './plug.js';
-import type { Scheme } from './scheme.js';
+import { INTERFACE_LIMIT, type Scheme } from './scheme.js';
 import { applySettings, readTap, TAP_PARAMS } from './tap-params.js';
 
 const EAGAIN = errnoNumber('EAGAIN');
@@ -244,6 +244,7 @@ export const tapScheme: Scheme = {
   name: 'tap',
   syntax: 'INTERFACE[PARAMETERS]',
   doc: 'a tap interface of the kernel: an existing one of yours, or a new one',
+  maxFrame: INTERFACE_LIMIT,
   params: TAP_PARAMS,
   adoptable: true,
   async open(locator) {

@@ -18,6 +18,7 @@ import {
   udpSocket,
 } from '../sys/inet.js';
 import { AF_INET } from '../sys/socket.js';
+import { UDP_PAYLOAD_MAX } from '../sys/udp-offload.js';
 import { findAddresses } from './host.js';
 import { parseSlash } from './locator.js';
 import { type ParamSpec, readParams } from './params.js';
@@ -136,6 +137,7 @@ export const udpScheme: Scheme = {
   name: 'udp',
   syntax: `${SYNTAX}[/parameters]`,
   doc: "a cable to one peer through an IP network, one UDP datagram for each frame, as QEMU's -netdev dgram has it",
+  maxFrame: UDP_PAYLOAD_MAX,
   params,
   adoptable: true,
   open: (locator) => openUdp(locator),

@@ -277,6 +277,7 @@ export const vdeScheme: Scheme = {
   name: 'vde',
   syntax: 'DIRECTORY[PARAMETERS]',
   doc: 'a port of the switch in DIRECTORY',
+  maxFrame: `${FRAME_MAX} bytes to a switch of ours, ${C_FRAME_MAX} to one of C's`,
   params,
   open,
 };

@@ -191,6 +191,7 @@ export const vdeslScheme: Scheme = {
   name: 'vdesl',
   syntax: 'DEVICE[PARAMETERS]',
   doc: 'a serial line with frames of the stream format on it',
+  maxFrame: FRAME_LIMIT,
   params,
   open: async ({ body, bodyAt, text, locator }) => {
     const { path, params: given } = parsePath(body, bodyAt, text);

@@ -252,6 +252,7 @@ export const vlanScheme: Scheme = {
   name: 'vlan',
   syntax: '[UNTAGGED VLAN]/parameters{VNL}',
   doc: 'puts VLAN tags on frames, takes them off, changes them, lets only some pass',
+  maxFrame: 'what LOCATOR takes, less 4 bytes if tags are added',
   params,
   async open(locator, options) {
     const { rules, tpid } = parseVlan(locator);

@@ -195,6 +195,7 @@ export const vxvdexScheme: Scheme = {
   name: 'vxvdex',
   syntax: '[/parameters]',
   doc: 'a vxvde network that only its members may join, by way of vde_vxvdexd',
+  maxFrame: `${FRAME_MAX} bytes to members on this machine, 9234 to others`,
   params,
   open,
 };

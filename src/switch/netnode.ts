@@ -218,6 +218,7 @@ export function nodeScheme(name: NodeKind, openConsole: OpenNodeConsole): Scheme
     name,
     syntax: '[DIRECTORY][PARAMETERS]',
     doc: DOCS[name],
+    maxFrame: FRAME_MAX,
     params,
     open: (locator, options) => openNode(name, locator, options, openConsole),
   };

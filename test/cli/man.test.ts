@@ -60,7 +60,10 @@ test('a page has every option with its value and help, and locators where they a
     assert.ok(vdens.includes(metavar));
   }
   assert.match(vdens, /^ --dhcp\[=IFACE\]/m);
-  assert.match(vdens, /^LOCATORS\n[\s\S]*^ tap:\/\/INTERFACE$/m);
+  assert.match(
+    vdens,
+    /^LOCATORS\n[\s\S]*^ tap:\/\/INTERFACE\[PARAMETERS\]\n[\s\S]*^ longest frame: the interface's MTU/m,
+  );
   assert.match(vdens, /^SEE ALSO\n[\s\S]*vde_switch\(1\)/m);
   const vde = await pageOf('vde');
   assert.match(vde, /^ vde top [^\n]*\n[\s\S]*^ -n, --interval SECONDS$/m);

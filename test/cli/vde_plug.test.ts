@@ -92,12 +92,14 @@ test('--help-vnl lists each scheme with its parameters', async () => {
     name: string;
     syntax: string;
     doc: string;
+    maxFrame?: number | string;
     params: { name: string }[];
   }[];
   const text = (from: string, to: string) => `\n${stdout}`.split(`\n${from}://`)[1].split(`\n${to}://`)[0];
-  for (const [i, { name, syntax, doc, params }] of schemes.entries()) {
+  for (const [i, { name, syntax, doc, maxFrame, params }] of schemes.entries()) {
     const shown = text(name, schemes[i + 1]?.name ?? 'NAME');
     assert.ok(shown.startsWith(`${syntax}\n`) && shown.includes(doc), name);
+    if (maxFrame !== undefined) assert.ok(shown.includes(`\n    longest frame: ${maxFrame}`), name);
     for (const param of params) assert.match(shown, new RegExp(`^    \\[?${param.name}\\b`, 'm'));
   }
   const node = schemes.find(({ name }) => name === 'switch');
