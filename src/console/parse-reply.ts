@@ -2,6 +2,7 @@
 
 import { parseDebugList, parseHelp, parsePlugins, parseSettings, parseShowinfo } from './parse-info.js';
 import { parseMirrors, parsePortGroups } from './parse-mirrors.js';
+import { parseConfiguration, parseDumpFile, parseIpLog, parseRanges, parseUsedAddresses } from './parse-plugins.js';
 import { parseDrops, parseModes, parsePorts } from './parse-ports.js';
 import { parseHash, parseVlans } from './parse-tables.js';
 import { parseFstpInfo, parseFstpTrees, parseRstpInfo, parseRstpPorts } from './parse-trees.js';
@@ -30,6 +31,14 @@ const READERS: Readonly<Record<string, Reader>> = {
   'port/mirrors': parseMirrors,
   'port/groups': parsePortGroups,
   'port/mirror': ([line = '']) => ({ mirror: Number(line.replace('Mirror ', '')) }),
+  showconfig: parseConfiguration,
+  'iplog/showinfo': parseIpLog,
+  'iplog/list': parseRanges,
+  'iplog/iplist': parseUsedAddresses,
+  'iplog/ipport': parseUsedAddresses,
+  'iplog/ipuser': parseUsedAddresses,
+  'iplog/ipsearch': parseUsedAddresses,
+  'pdump/filename': parseDumpFile,
   'vlan/print': parseVlans,
   'vlan/allprint': parseVlans,
 };

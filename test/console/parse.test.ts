@@ -1,7 +1,9 @@
 /** What reads the consoles' answers, against what writes them: ours here, Debian's too where it is installed. */
 
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import test from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { parseReply } from '../../src/console/parse-reply.js';
 import { debian } from '../support/bin.js';
 import { eventually, MAKES } from '../support/network.js';
@@ -121,6 +123,9 @@ test("our own commands' answers are read too, and others are left as lines", asy
       output: { full: 0, oversize: 0, runt: 0, error: 0 },
     },
   ]);
+  const configuration = (await value('showconfig')) as unknown[];
+  assert.deepEqual(configuration[0], { command: 'port/setnumports', argument: '32' });
+  assert.ok(configuration.some((one) => isDeepStrictEqual(one, { command: 'port/trunk', argument: '4 1-9' })));
   const identifier = `80:00:${((await value('showinfo')) as { mac: string }).mac}`;
   const times = { hello: 2, maxAge: 20, forwardDelay: 15 };
   assert.deepEqual(await value('rstp/showinfo'), {
@@ -153,4 +158,42 @@ test("our own commands' answers are read too, and others are left as lines", asy
     assert.deepEqual(parseReply(command, ['something else', '', ' -- Port']), [], command);
   }
   assert.deepEqual(parseReply('showinfo', ['something else']), ['something else']);
+});
+
+test('what the plugins iplog and pdump know is read as values', async (t) => {
+  const { console: session, dir } = await managedSwitch(t);
+  const value = async (line: string) => parseReply(line, await session.data(line));
+  const file = join(dir, '..', 'a file');
+  for (const line of ['plugin/add iplog', 'plugin/add pdump', 'iplog/ipadd 10.0.0.0/8', 'iplog/ipadd fd00::/8']) {
+    await session.ask(line);
+  }
+  assert.deepEqual(await value('iplog/list'), [
+    { version: 4, range: '10.0.0.0/8' },
+    { version: 6, range: 'fd00::/8' },
+  ]);
+  const showinfo = async () => ((await value('iplog/showinfo')) as { log: unknown }).log;
+  await session.ask('iplog/setgcint 7');
+  await session.ask('iplog/setexpire 70');
+  await session.ask('iplog/logfile');
+  assert.deepEqual(await value('iplog/showinfo'), { log: null, gcInterval: 7, gcExpire: 70 });
+  await session.ask(`iplog/logfile ${file}`);
+  assert.equal(await showinfo(), file);
+  await session.ask('iplog/logfile -');
+  assert.equal(await showinfo(), 'syslog');
+  assert.deepEqual(await value(`pdump/filename ${file}.cap`), { file: `${file}.cap` });
+  const client = await seated(t, dir);
+  const packet = Buffer.from('450000140000000040110000' + '0a010203' + '0a010204', 'hex');
+  client.send(frame(BROADCAST, station(1), { type: 0x800, payload: packet }));
+  let list: { user: unknown }[] = [];
+  await eventually('the address is known', async () => {
+    list = (await value('iplog/iplist')) as typeof list;
+    return list.length > 0;
+  });
+  const [{ user, ...rest }] = list;
+  assert.deepEqual(rest, { version: 4, address: '10.1.2.3', port: 1 });
+  assert.equal(user, (await session.data('iplog/iplist'))[0].split('user=')[1]);
+  for (const line of ['iplog/ipport 1', 'iplog/ipsearch 10.1.2.3']) {
+    assert.equal(((await value(line)) as unknown[]).length, 1, line);
+  }
+  assert.deepEqual(await value('iplog/ipport 2'), []);
 });
