@@ -5,7 +5,7 @@ import { version } from '../console/version.js';
 import { complain, runCommand } from './command.js';
 import { SHELLS, type Shell } from './completion.js';
 import { start } from './start.js';
-import { ctl } from './vde-ctl.js';
+import { type CtlOptions, ctl } from './vde-ctl.js';
 import { type TopOptions, top } from './vde-top.js';
 
 /** The launcher's entry point. */
@@ -50,11 +50,14 @@ export function umbrella(done: (status: number) => void): Command {
     });
   program
     .command('ctl <switch> [command...]')
-    .description('have the console of a switch carry out a command; without one, a terminal')
-    .usage('[--json] DIR|SOCKET [COMMAND [ARG]...]')
+    .description(
+      'have the console of a switch carry out a command: status 1 if that fails; without one, a terminal, or the commands on standard input',
+    )
+    .usage('[--json | --strict] DIR|SOCKET [COMMAND [ARG]...]')
     .option('--json', 'print result and data as JSON: rows for commands that list things, else lines')
+    .option('--strict', 'status 1 if a command on standard input has failed; without it, 0')
     .allowUnknownOption()
-    .action(async (name: string, words: string[], options: { json?: boolean }) => {
+    .action(async (name: string, words: string[], options: CtlOptions) => {
       done(await ctl(name, words, options));
     });
   program

@@ -55,9 +55,12 @@ async function vdeterm(args: string[]): Promise<number> {
   return runTerminal(await openConsole(path));
 }
 
-/** Lets the user, or a script on standard input, talk to a console. Returns the exit status. */
-export async function runTerminal(console: ConsoleClient): Promise<number> {
-  return new Terminal(console).run();
+/**
+ * Lets the user, or a script on standard input, talk to a console. Returns the exit status.
+ * @param strict the status is 1 if a command has failed; otherwise it is not about commands.
+ */
+export async function runTerminal(console: ConsoleClient, strict = false): Promise<number> {
+  return new Terminal(console, strict).run();
 }
 
 /** Text in a colour, if there are any. */
@@ -75,9 +78,13 @@ class Terminal {
   #busy = false;
   #inputEnded = false;
   #finished = false;
+  #failed = false;
   #finish: (status: number) => void = () => {};
 
-  constructor(private readonly console: ConsoleClient) {
+  constructor(
+    private readonly console: ConsoleClient,
+    private readonly strict: boolean,
+  ) {
     const { TERM, NO_COLOR } = process.env;
     this.#paint = this.#interactive && TERM !== 'dumb' && !NO_COLOR ? coloured : plain;
     this.#completer = new Completer(async (line) => {
@@ -136,7 +143,7 @@ class Terminal {
       try {
         const reply = await this.console.command(line);
         if (reply.code === 9999 || this.console.closed) {
-          this.#finish(0);
+          this.#finish(this.#status);
           return;
         }
         if (!/^\s*(#|$)/.test(line)) this.#showReply(reply);
@@ -144,6 +151,7 @@ class Terminal {
         if (!(error instanceof VdeError)) throw error;
         // With the console gone, its end says why.
         if (this.console.closed) return;
+        this.#failed = true;
         this.#show([this.#paint('failure', error.message)]);
       }
       this.#prompt();
@@ -154,7 +162,12 @@ class Terminal {
 
   #leave(): void {
     if (this.#interactive) writeSync(1, '\n');
-    this.#finish(0);
+    this.#finish(this.#status);
+  }
+
+  /** The exit status of a session that has come to its own end. */
+  get #status(): number {
+    return this.strict && this.#failed ? 1 : 0;
   }
 
   #interrupted(): void {
@@ -179,10 +192,11 @@ class Terminal {
   #lost(error: VdeError | undefined): void {
     if (this.#interactive) writeSync(1, '\n');
     writeSync(2, `vdeterm: ${error?.message ?? `${this.console.path}: the console has ended`}\n`);
-    this.#finish(error === undefined ? 0 : EXIT_FAILURE);
+    this.#finish(error === undefined ? this.#status : EXIT_FAILURE);
   }
 
   #showReply({ code, message, data }: ConsoleReply): void {
+    if (code !== 1000) this.#failed = true;
     const result = this.#paint(code === 1000 ? 'success' : 'failure', printable(message));
     this.#show([...data.map(printable), result]);
   }

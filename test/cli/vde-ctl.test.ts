@@ -59,6 +59,18 @@ test('without a command, lines of standard input are carried out', async (t) => 
   const { code, stdout } = await run(VDE, ['ctl', dir], { input: 'port/create 9\nport/create 9\n' });
   assert.equal(code, 0);
   assert.match(stdout, /\]: Success\nvde\[[^\n]*\]: File exists\n/);
+  for (const [input, status] of [
+    ['# a comment\n\nport/create 10\nport/allprint\n', 0],
+    ['port/create 10\nport/create 11\n', 1],
+    ['port/create 11\nlogout\n', 1],
+    ['port/create 12\nlogout\n', 0],
+  ] as const) {
+    assert.equal((await run(VDE, ['ctl', dir, '--strict'], { input })).code, status, input);
+  }
+  assert.match(
+    (await run(VDE, ['ctl', '--help'])).stdout,
+    /--strict +status 1 if a command on standard input has failed/,
+  );
 });
 
 test('a switch without a console, or none at all, is said in one line', async (t) => {
