@@ -38,3 +38,16 @@ export function portNumber(option: string, text: string | undefined): number | u
   if (!/^\d+$/.test(text) || Number(text) < 1) throw usageError(option, `"${text}" is not a port number from 1`);
   return Number(text);
 }
+
+/**
+ * A time in seconds, from 0.1 to a day; an option that was given without one has none.
+ * @param option as the error names it.
+ * @throws VdeError `EUSAGE`.
+ */
+export function seconds(option: string, text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (!/^\d+(\.\d+)?$/.test(text) || Number(text) < 0.1 || Number(text) > 86_400) {
+    throw usageError(option, `"${text}" is not a time`, 'seconds, 0.1 to 86400');
+  }
+  return Number(text);
+}

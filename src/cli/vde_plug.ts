@@ -10,6 +10,7 @@ import { registerCryptoSchemes } from '../crypto/schemes.js';
 import { RECORD_MAX_C_TOOLS } from '../frame/stream.js';
 import { Cable, openEnds } from '../plug/cable.js';
 import { CommandProcess } from '../plug/command.js';
+import type { Observer } from '../plug/join.js';
 import type { Plug } from '../plug/plug.js';
 import { listSchemes, openPlug } from '../plug/registry.js';
 import { describeScheme, type OpenOptions } from '../plug/scheme.js';
@@ -17,23 +18,23 @@ import { StreamPlug } from '../plug/stream.js';
 import { VdeError } from '../sys/errors.js';
 import { openSyslog } from '../sys/syslog.js';
 import { isInterfaceUp } from '../sys/tap.js';
-import { groupId, userName } from '../sys/users.js';
+import { CableStats } from './cable-stats.js';
 import { complain, onSignals, runCommand } from './command.js';
 import { DAEMON, HELP, PIDFILE, VERSION } from './common-options.js';
 import { daemonize } from './daemon.js';
 import { DropNotice } from './drop-notice.js';
 import { type OptionSpec, type ParsedLine, parseOptions, usageError } from './getopt.js';
 import { IpLog } from './iplog.js';
-import { octalMode, portNumber } from './option-values.js';
+import { octalMode, portNumber, seconds } from './option-values.js';
 import { answerHelp, type CommandPage } from './page.js';
 import { writePidfile } from './pidfile.js';
+import { isWatched, startJournal, who } from './tunnel-user.js';
 
 const EXIT_USAGE = 255;
 /** What shells report for a command that cannot be executed. */
 const EXIT_NOT_EXECUTED = 127;
 /** How long what has been read may take to go out after the other end has left, in ms. */
 const DRAIN_MS = 2000;
-const IPLOG_GROUP = 'vdeplug_iplog';
 
 type OptionName =
   | 'daemon'
@@ -43,6 +44,7 @@ type OptionName =
   | 'help'
   | 'help-vnl'
   | 'json'
+  | 'stats'
   | 'group'
   | 'group2'
   | 'mode'
@@ -66,7 +68,14 @@ export const options: readonly OptionSpec<OptionName>[] = [
     arg: 'none',
     help: 'list the locator schemes with their parameters and exit',
   },
-  { name: 'json', long: ['json'], arg: 'none', help: 'with --help-vnl: as JSON' },
+  { name: 'json', long: ['json'], arg: 'none', help: 'with --help-vnl or --stats: as JSON' },
+  {
+    name: 'stats',
+    long: ['stats'],
+    arg: 'optional',
+    metavar: 'SECONDS',
+    help: 'say on standard error at the end, and every SECONDS, what has passed',
+  },
   {
     name: 'group',
     short: 'g',
@@ -190,15 +199,6 @@ function readOptions(line: ParsedLine<OptionName>): { first: OpenOptions; second
   return { first: side('group', 'mode', 'port'), second: side('group2', 'mode2', 'port2') };
 }
 
-function who(): string {
-  const uid = process.getuid?.() ?? 0;
-  return `user ${userName(uid) ?? uid} IP ${realAddress()}`;
-}
-
-function realAddress(): string {
-  return process.env.SSH_CLIENT?.split(' ')[0] || 'UNKNOWN_IP_ADDRESS';
-}
-
 async function schemeHelp(): Promise<string> {
   const schemes = (await listSchemes())
     .map((scheme) =>
@@ -206,12 +206,6 @@ async function schemeHelp(): Promise<string> {
     )
     .join('\n');
   return `${schemes}\n${PACKAGES}`;
-}
-
-/** True if the caller is a member of the group whose users' addresses are logged. */
-function isWatched(): boolean {
-  const gid = groupId(IPLOG_GROUP);
-  return gid !== undefined && (process.getegid?.() === gid || (process.getgroups?.() ?? []).includes(gid));
 }
 
 async function vdePlug(args: string[]): Promise<number> {
@@ -222,7 +216,12 @@ async function vdePlug(args: string[]): Promise<number> {
     writeSync(1, line.has('json') ? `${JSON.stringify(await listSchemes(), null, 2)}\n` : await schemeHelp());
     return 0;
   }
-  if (line.has('json')) throw usageError('--json', 'there is nothing to list', 'use it with --help-vnl');
+  const stats = line.has('stats')
+    ? { seconds: seconds('--stats', line.value('stats')), json: line.has('json') }
+    : undefined;
+  if (line.has('json') && !stats) {
+    throw usageError('--json', 'there is nothing to list', 'use it with --help-vnl or --stats');
+  }
   const shell = line.options.find(({ option }) => option.name === 'command');
   if (shell && shell.value !== 'vde_plug') return refuseShell();
   const plan = readPlan(line.operands);
@@ -233,6 +232,9 @@ async function vdePlug(args: string[]): Promise<number> {
       'in the background there are no standard streams to join',
       'name two locators, or a command after =',
     );
+  }
+  if (line.has('daemon') && stats) {
+    throw usageError('--stats', 'in the background there is no standard error', 'leave out one of the two');
   }
   const daemon = await daemonize(line.has('daemon'));
   const addresses = line.has('iplog') || (shell !== undefined && isWatched());
@@ -248,9 +250,11 @@ async function vdePlug(args: string[]): Promise<number> {
       const file = writePidfile(pidfile);
       session.onCleanUp(() => file.remove());
     }
-    const [a, b] = await openBoth(plan, open, session, addresses);
+    const [a, b] = await openBoth(plan, open, session, addresses || stats !== undefined);
     const log = addresses && journal ? new IpLog((seen) => journal.address(seen), Date.now) : undefined;
-    const cable = new Cable(a, b, log && ((burst) => log.look(burst)));
+    const counters = stats && new CableStats([a, b], stats);
+    if (counters) session.onCleanUp(() => counters.close());
+    const cable = new Cable(a, b, observer(log, counters));
     warnWhenDown(a, b);
     warnWhenDown(b, a);
     for (const plug of [a, b]) session.tellDrops(plug);
@@ -267,6 +271,15 @@ async function vdePlug(args: string[]): Promise<number> {
     if (error instanceof VdeError && daemon.background) return daemon.fail(error);
     throw error;
   }
+}
+
+/** Who looks at what passes; nobody, if nobody was asked to. */
+function observer(log: IpLog | undefined, counters: CableStats | undefined): Observer | undefined {
+  if (!log) return counters && ((burst, from) => counters.look(burst, from));
+  return (burst, from) => {
+    log.look(burst);
+    counters?.look(burst, from);
+  };
 }
 
 /** An end that has to do with an interface of the kernel's. */
@@ -290,7 +303,7 @@ export function complainIfDeleted({ name, interfaceName }: InterfacePlug): void 
   complain(`${name}: interface ${interfaceName} has been deleted`);
 }
 
-/** Opens what the plan names. With the addresses to be logged, every frame must pass here. */
+/** Opens what the plan names. What is observed must pass here. */
 async function openBoth(
   { first, second }: Plan,
   open: { first: OpenOptions; second: OpenOptions },
@@ -308,26 +321,6 @@ async function openBoth(
   const a = session.own(await openPlug(first, open.first));
   const b = second ? await session.run(second.command) : new StreamPlug('standard streams', 0, 1, RECORD_MAX_C_TOOLS);
   return [a, session.own(b)];
-}
-
-interface Journal {
-  address(seen: { version: 4 | 6; address: string; vlan: number }): void;
-  stop(): void;
-}
-
-/** START now, STOP at the end, addresses in between. */
-function startJournal(): Journal {
-  const syslog = openSyslog({ ident: 'vde_plug' });
-  syslog.log(`START: ${who()}`);
-  const user = who().split(' ')[1];
-  return {
-    address: ({ version, address, vlan }) =>
-      syslog.log(`user ${user} Real-IP ${realAddress()} has got VDE-IP${version} ${address} on vlan ${vlan}`),
-    stop: () => {
-      syslog.log(`STOP: ${who()}`);
-      syslog.close();
-    },
-  };
 }
 
 /** The command after `=` cannot be executed: that has an exit status of its own. */
