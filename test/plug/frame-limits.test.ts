@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { registerNodeSchemes } from '../../src/console/schemes.js';
 import { listSchemes, openPlug } from '../../src/plug/registry.js';
-import { registerSwitchSchemes } from '../../src/switch/schemes.js';
 import { SOCK_SEQPACKET, socketPair } from '../../src/sys/socket.js';
 import { cleanup } from '../support/cleanup.js';
 import { startSwitch } from '../support/network.js';
@@ -17,7 +17,7 @@ const HALF = 'what LOCATOR takes';
 
 test('the longest frame that a scheme names is what its ends say', async (t) => {
   if (!requirePeer(t, 'socat', 'stty')) return;
-  registerSwitchSchemes();
+  registerNodeSchemes();
   const home = tmpDir(t);
   const sw = await startSwitch(t, 'ours');
   const line = await serialLine(t);
