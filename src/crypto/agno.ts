@@ -163,6 +163,7 @@ export const agnoScheme: Scheme = {
   name: 'agno',
   syntax: '[KEYFILE][parameters]{VNL}',
   doc: 'encrypts every frame on its way to another end; KEYFILE is ~/.vde_agno_key if not given',
+  maxFrame: 'what LOCATOR takes, less up to 31 bytes, or 46 with auth',
   params,
   async open(locator, options: OpenOptions) {
     const { outer } = splitNested(locator.body, locator.bodyAt, locator.text);

@@ -78,6 +78,7 @@ export const vxlanScheme: Scheme = {
   name: 'vxlan',
   syntax: '[GROUP][/parameters]',
   doc: 'a VXLAN tunnel end point, by a multicast group',
+  maxFrame: 9234,
   params,
   adoptable: true,
   async open({ body, bodyAt, text, locator }, options) {

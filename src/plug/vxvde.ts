@@ -158,6 +158,7 @@ export const vxvdeScheme: Scheme = {
   name: 'vxvde',
   syntax: '[GROUP][/parameters]',
   doc: 'a switch spread over the members of a multicast group',
+  maxFrame: 9234,
   params: vxvdeParams,
   adoptable: true,
   open: (locator, options) => openVxvde(locator, options),
