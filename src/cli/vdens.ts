@@ -8,6 +8,7 @@
 import { writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Attachment } from '../netns/attachment.js';
+import { ipBatch } from '../netns/interfaces.js';
 import { Launch, LaunchError } from '../netns/launch.js';
 import { accompany, exitStatus } from '../netns/ward.js';
 import { VdeError } from '../sys/errors.js';
@@ -54,7 +55,8 @@ async function start(invocation: StartInvocation): Promise<number> {
     const other = names.findName(name);
     if (other) throw names.taken(other);
   }
-  const plan = { parent: process.pid, interfaces, loopback, resolv, hostname, sysadmin, dhcp };
+  const lines = ipBatch(interfaces, loopback);
+  const plan = { parent: process.pid, interfaces, lines, resolv, hostname, sysadmin, dhcp };
   const launch = new Launch(plan, command);
   const attachments: Attachment[] = [];
   let removeName: (() => void) | undefined;

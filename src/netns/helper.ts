@@ -14,7 +14,6 @@ import { tryReceive } from '../sys/socket.js';
 import { openTap, setTapOffloads, TAP_OFFLOADS } from '../sys/tap.js';
 import { exitNow, waitReadable } from '../sys/wait.js';
 import { become, failureStatus } from './inside.js';
-import { ipBatch } from './interfaces.js';
 import { CHANNEL, ERROR_OUTPUT, type FromHelper, failure, MESSAGE_MAX, type Plan, type ToHelper } from './message.js';
 
 const FAILED = 1;
@@ -46,7 +45,7 @@ function makeTaps(plan: Plan): void {
 async function setUp(plan: Plan): Promise<void> {
   if (plan.resolv !== undefined) (await import('./resolvconf.js')).mountResolvConf(plan.resolv);
   if (plan.hostname !== undefined) setHostname(plan.hostname);
-  const lines = ipBatch(plan.interfaces, plan.loopback);
+  const { lines } = plan;
   if (lines.length > 0) (await import('../sys/ip.js')).runIpSync(lines);
   if (plan.dhcp) {
     const names = plan.interfaces.filter(({ dhcp }) => dhcp).map(({ name }) => name);

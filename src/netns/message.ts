@@ -23,8 +23,8 @@ export interface Plan {
   /** The outer process, whose end is the command's. */
   parent: number;
   interfaces: InterfacePlan[];
-  /** Whether `lo` is brought up. */
-  loopback: boolean;
+  /** What `ip -batch -` is told: see `ipBatch`. */
+  lines: string[];
   resolv: ResolvPlan | undefined;
   hostname: string | undefined;
   /** Whether the command may mount. */

@@ -5,9 +5,12 @@
  * cannot be moved by the garbage collector. `ssize_t` is spelled `long` (LP64).
  */
 
-import koffi from 'koffi';
+import { createRequire } from 'node:module';
+import type Koffi from 'koffi';
 import { callError } from './errors.js';
 
+// By `require`: as an ES module it takes twice as long to load, and every command waits for it.
+const koffi: typeof Koffi = createRequire(import.meta.url)('koffi');
 const self = koffi.load(null);
 
 /** Binds a C function of the process by its prototype, e.g. `native<(fd: number) => number>('int close(int fd)')`. */
