@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { attempt, Child, median, progress, startSwitch, within } from './support.js';
+import { attempt, Child, congestionControls, median, progress, startSwitch, tcpOptions, within } from './support.js';
 
 export const OURS = fileURLToPath(new URL('../bin/vdens', import.meta.url));
 export const DEBIAN = '/usr/bin/vdens';
@@ -155,6 +155,7 @@ const ROWS: readonly Row[] = [
   tcp('TCP, 4 streams, reverse', '-P 4 -R'),
   tcp('TCP, 16 streams', '-P 16'),
   tcp('TCP, 16 streams, reverse', '-P 16 -R'),
+  ...(congestionControls.includes('bbr') ? [tcp('TCP with BBR', '-C bbr', ['kernel', 'C switch', 'our switch'])] : []),
   udp('UDP, 64 B', '-l 64'),
   udp('UDP, 1400 B', '-l 1400'),
   { name: 'ping', kind: 'ping', args: '', labs: SWITCHES },
@@ -189,7 +190,9 @@ export async function measure(lab: Lab, row: Pick<Row, 'kind' | 'args'>, seconds
   const server = lab.run(1, `timeout ${limit} iperf3 -s -1 --forceflush`);
   await server.says('listening');
   const wait = `until ping -c 1 -W 1 ${SERVER} > /dev/null; do :; done`;
-  const out = await lab.run(2, `${wait}; timeout ${limit} iperf3 -J -c ${SERVER} -t ${seconds} ${row.args}`).ended();
+  const congestion = row.kind === 'tcp' && !row.args.includes('-C ') ? tcpOptions : '';
+  const client = `iperf3 -J -c ${SERVER} -t ${seconds} ${congestion} ${row.args}`;
+  const out = await lab.run(2, `${wait}; timeout ${limit} ${client}`).ended();
   const { end } = JSON.parse(out.slice(out.indexOf('{')));
   if (row.kind === 'tcp') return { rate: end.sum_received.bits_per_second / 1e6, loss: 0 };
   const { packets, lost_packets: lost, bits_per_second: bits } = end.sum;

@@ -192,3 +192,14 @@ export function progress(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
   else process.stderr.write(`${text}\n`);
 }
+
+/** The congestion controls that TCP can have on this machine. */
+export const congestionControls = readFileSync('/proc/sys/net/ipv4/tcp_available_congestion_control', 'utf8')
+  .trim()
+  .split(' ');
+
+/**
+ * Tells iperf3 the congestion control of all TCP here: Linux's own default. BBR, which some machines have in its place, sends
+ * by a timer; on a virtual machine it is that timer, more than what lies between the hosts, that is measured then.
+ */
+export const tcpOptions = congestionControls.includes('cubic') ? '-C cubic' : '';

@@ -5,7 +5,7 @@
  */
 
 import { fileURLToPath } from 'node:url';
-import { attempt, Child, median, progress, within } from './support.js';
+import { attempt, Child, median, progress, tcpOptions, within } from './support.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const OURS = [`${root}bin/vdens`];
@@ -107,7 +107,10 @@ async function measure(row: Row, pairing: Pairing, seconds: number): Promise<num
     const server = run(0, `timeout ${limit} iperf3 -s -1 --forceflush`);
     await server.says('listening');
     const wait = `until ping -c 1 -W 1 ${SERVER} > /dev/null; do :; done`;
-    const out = await run(1, `${wait}; timeout ${limit} iperf3 -J -c ${SERVER} -t ${seconds} ${row.args}`).ended();
+    const out = await run(
+      1,
+      `${wait}; timeout ${limit} iperf3 -J -c ${SERVER} -t ${seconds} ${tcpOptions} ${row.args}`,
+    ).ended();
     return JSON.parse(out.slice(out.indexOf('{'))).end.sum_received.bits_per_second / 1e6;
   } finally {
     for (const child of children) await child.stop();
