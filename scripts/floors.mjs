@@ -2,7 +2,7 @@
  * Who may import whom (docs/design.md, "The house"): `node scripts/floors.mjs [tree]`.
  *
  * A room under src/ imports from itself and from the floors below it; src/index.ts stands on top; bin/ imports only
- * dist/cli/, and what is said without it; koffi is for src/sys alone; other packages must be dependencies in package.json (for the dashboard's page,
+ * scripts/launch.cjs; koffi is for src/sys alone; other packages must be dependencies in package.json (for the dashboard's page,
  * which is bundled, dev dependencies will do). Types count. Each offence is printed as file:line and makes the exit 1.
  */
 
@@ -98,9 +98,7 @@ function imports(text) {
 function offence(file, target) {
   const local = target.startsWith('.') || target.startsWith('/');
   const to = local ? relative(tree, resolve(tree, dirname(file), target)) : target;
-  if (file.startsWith('bin/')) {
-    return to.startsWith('dist/cli/') || to === 'scripts/unbuilt.cjs' ? undefined : 'bin/ imports only dist/cli/';
-  }
+  if (file.startsWith('bin/')) return to === 'scripts/launch.cjs' ? undefined : 'bin/ imports only scripts/launch.cjs';
   return local ? betweenRooms(file, to) : ofPackage(file, target);
 }
 

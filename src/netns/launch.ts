@@ -94,10 +94,13 @@ export class Launch {
       ...(plan.sysadmin || plan.resolv ? ['--mount', '--propagation', 'unchanged'] : []),
       ...(plan.hostname === undefined ? [] : ['--uts']),
     ];
-    const helper = fileURLToPath(new URL('./helper.js', import.meta.url));
+    const entry = 'require_module' in process.features ? './helper-start.cjs' : './helper.js';
+    const helper = fileURLToPath(new URL(entry, import.meta.url));
     const stdio: StdioOptions = ['inherit', 'inherit', 'pipe', inner.fd, 2];
     if (agent) stdio[AGENT_CHANNEL] = agent.fd;
-    const child = spawn('unshare', [...namespaces, '--', process.execPath, helper, ...command], { stdio });
+    const child = spawn('unshare', [...namespaces, '--', process.execPath, '--no-warnings', helper, ...command], {
+      stdio,
+    });
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#diagnosis = (this.#diagnosis + text).slice(0, DIAGNOSIS_MAX);
     });

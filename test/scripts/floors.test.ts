@@ -29,7 +29,7 @@ test('imports from below, from the own room and from dependencies are allowed', 
     'src/switch/a.ts': "import type { Plug } from '../plug/plug.js';\nimport deep from '@scope/dep/deep.js';\n",
     'src/web/page/App.svelte': '<script lang="ts">\n  import { mount } from \'svelte\';\n</script>\n',
     'src/cli/main.ts': "const a = await import('../sys/a.js');\n",
-    'bin/vde': "#!/usr/bin/env node\nimport '../dist/cli/vde.js';\n",
+    'bin/vde': "#!/usr/bin/env node\nrequire('../scripts/launch.cjs')('vde');\n",
   });
   assert.deepEqual(lines, []);
   assert.equal(code, 0);
@@ -84,8 +84,8 @@ test('koffi, strangers, the outside and unknown rooms are reported', async (t) =
     'src/cli/b.ts:2: koffi: only src/sys/ imports koffi',
     'src/cli/c.ts:1: ../attic/a.js: there is no room src/attic/',
     `src/util.ts:1: ${only}`,
-    'bin/vde:2: node:fs: bin/ imports only dist/cli/',
-    'bin/vde:3: ../dist/index.js: bin/ imports only dist/cli/',
+    'bin/vde:2: node:fs: bin/ imports only scripts/launch.cjs',
+    'bin/vde:3: ../dist/index.js: bin/ imports only scripts/launch.cjs',
   ]);
 });
 
