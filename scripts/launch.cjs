@@ -9,10 +9,11 @@ const root = resolve(__dirname, '..');
 const [major, minor] = process.versions.node.split('.').map(Number);
 const requires = process.features.require_module && major !== 23 && (major !== 22 || minor >= 13);
 
-module.exports = (name) => {
-  const file = `${root}/dist/cli/${name}.js`;
-  if (requires) load(file)?.main();
-  else import(file).then(({ main }) => main(), explain);
+/** `args` are those of the module's `main`. */
+module.exports = (module, ...args) => {
+  const file = `${root}/dist/cli/${module}.js`;
+  if (requires) load(file)?.main(...args);
+  else import(file).then(({ main }) => main(...args), explain);
 };
 
 function load(file) {

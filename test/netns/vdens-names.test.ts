@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
+import { root } from '../support/bin.js';
+import type { Owner } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { adopt, waitForExit } from '../support/proc.js';
 import { tmpDir } from '../support/tmp.js';
@@ -97,18 +99,23 @@ test('a directory of names that others may write is refused', async (t) => {
   assert.match(stderr, /^vdens: .*: not a directory of yours alone/);
 });
 
-/** Makes Node believe that its C library lacks a function. */
-const lacking = (name: string): string => {
-  const hook = `export async function load(url, context, next) {
-    const result = await next(url, context);
-    if (!url.endsWith('/sys/ffi.js')) return result;
-    const head = 'export function hasNative(prototype) {';
-    const source = String(result.source).replace(head, head + ' if (prototype.includes("${name}(")) return false;');
-    return { ...result, source };
-  }`;
-  const module = (source: string) => `data:text/javascript,${encodeURIComponent(source)}`;
-  return `--import ${module(`import { register } from 'node:module'; register(${JSON.stringify(module(hook))});`)}`;
-};
+/** Options of Node's that make it believe that its C library lacks a function. */
+function lacking(t: Owner, name: string): string {
+  const file = join(tmpDir(t), 'preload.cjs');
+  const source = `
+    const koffi = require(${JSON.stringify(join(root, 'node_modules/koffi'))});
+    const load = koffi.load;
+    koffi.load = (path) => {
+      const library = load(path);
+      const func = (prototype) => {
+        if (prototype.includes(' ${name}(')) throw new Error('no ${name}');
+        return library.func(prototype);
+      };
+      return { func };
+    };`;
+  writeFileSync(file, source);
+  return `--require ${file}`;
+}
 
 test('--enter says in one line that a C library without makecontext, such as musl, will not do', async (t) => {
   if (!requireVdens(t)) return;
@@ -116,7 +123,7 @@ test('--enter says in one line that a C library without makecontext, such as mus
   const first = startVdens(t, 'ours', ['--name', 'a', 'null://', ...LIVE], { env });
   await first.waitFor('net:');
   const { code, stdout, stderr } = await vdens('ours', ['--enter', 'a', 'true'], {
-    env: { ...env, NODE_OPTIONS: lacking('makecontext') },
+    env: { ...env, NODE_OPTIONS: lacking(t, 'makecontext') },
   });
   assert.deepEqual([code, stdout], [1, '']);
   assert.match(
