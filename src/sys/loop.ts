@@ -20,6 +20,7 @@
  */
 
 import { EPOLLET, EPOLLIN, Epoll } from './epoll.js';
+import { VdeError } from './errors.js';
 import { callback, check, native } from './ffi.js';
 import { Memory } from './memory.js';
 import { TimerFd } from './timerfd.js';
@@ -250,6 +251,17 @@ export class Loop {
     return this.epoll.wait(-1);
   }
 
+  /** Takes libuv's set into ours. False if ours is still in that one: some versions let go of it a moment later. */
+  #takeBackend(): boolean {
+    try {
+      this.epoll.add(this.#backendFd, EPOLLIN, BACKEND_TAG);
+      return true;
+    } catch (error) {
+      if (error instanceof VdeError && error.code === 'ELOOP') return false;
+      throw error;
+    }
+  }
+
   /** Sleeps in our own `epoll_wait` as long as only the data path is busy. */
   #linger(): void {
     uvUpdateTime(this.#uvLoop);
@@ -258,14 +270,16 @@ export class Loop {
     this.#sliceTimer.set(due < 0 ? LINGER_MS : Math.min(due, LINGER_MS));
     this.#lingering = true;
     uvPollStop(this.#handle.address);
-    this.epoll.add(this.#backendFd, EPOLLIN, BACKEND_TAG);
+    let taken = false;
     try {
+      taken = this.#takeBackend();
+      if (!taken) return;
       do {
         const ready = this.#wait();
         if (ready > 0 && !this.#dispatch(ready)) break;
       } while (this.#watched > 0);
     } finally {
-      this.epoll.remove(this.#backendFd);
+      if (taken) this.epoll.remove(this.#backendFd);
       this.#lingering = false;
       if (this.#watched > 0) this.#startPolling();
     }
