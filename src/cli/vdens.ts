@@ -76,7 +76,7 @@ async function start(invocation: StartInvocation): Promise<number> {
     (await import('../console/schemes.js')).registerNodeSchemes();
     (await import('../crypto/schemes.js')).registerCryptoSchemes();
     const { preloadScheme } = await import('../plug/registry.js');
-    await Promise.all(locators.map(preloadScheme));
+    await Promise.all(locators.filter((one) => !one.startsWith('=')).map(preloadScheme));
     for (const [i, { name: tap, descriptor }] of (await launch.ready).entries()) {
       attachments.push(new Attachment(tap, descriptor, locators[i], complain));
     }

@@ -11,10 +11,10 @@ import { readU16, readU32, writeU16, writeU32 } from './bytes.js';
 import { ETHERNET_HEADER } from './ethernet.js';
 
 /** Octets of the length field. */
-export const RECORD_HEADER = 2;
+const RECORD_HEADER = 2;
 
 /** The longest frame that a record can carry. */
-export const RECORD_MAX = 0xffff;
+const RECORD_MAX = 0xffff;
 
 /** How the records of a stream are written. */
 export interface RecordFormat {
