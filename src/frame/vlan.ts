@@ -54,6 +54,11 @@ export function outerTag(frame: Uint8Array): VlanTag | undefined {
   return frame.length < ETHERNET_HEADER + VLAN_TAG ? undefined : readTag(frame, ETHERNET_TYPE_AT);
 }
 
+/** The VID of a TCI that was loaded as a little-endian 16-bit word, as from `Burst.shorts`. */
+export function vidOfWord(tci: number): number {
+  return ((tci & 0x0f) << 8) | (tci >>> 8);
+}
+
 function readTag(bytes: Uint8Array, at: number): VlanTag | undefined {
   const tpid = readU16(bytes, at);
   if (!isTpid(tpid)) return undefined;

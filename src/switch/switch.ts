@@ -11,7 +11,7 @@
 import { ALL_VIEWS, BURST_SIZE, Burst, FRAME_MIN, VIEWS } from '../frame/burst.js';
 import { EtherType } from '../frame/ethernet.js';
 import { type MacAddress, randomMac } from '../frame/mac.js';
-import type { Tpid } from '../frame/vlan.js';
+import { type Tpid, vidOfWord } from '../frame/vlan.js';
 import type { Plug } from '../plug/plug.js';
 import { Concentrator, type ConcentratorKind } from './concentrator.js';
 import { DebugCategories } from './debug.js';
@@ -70,7 +70,9 @@ export class Switch {
   /** Called when an endpoint has left, whoever caused it. */
   onLeft: ((port: Port, endpoint: Endpoint) => void) | undefined;
   readonly #now: () => number;
-  readonly #touched: Port[] = [];
+  /** The ports that the burst in hand goes out of: the first `#egressCount`. Shortening an array is slow. */
+  readonly #egresses: Port[] = [];
+  #egressCount = 0;
   /** Active ports, for hub mode. */
   #active: readonly Port[] = [];
   readonly #concentrator: Concentrator | undefined;
@@ -264,6 +266,7 @@ export class Switch {
     let vlan: Vlan | undefined;
     let frames = 0;
     let bytes = 0;
+    if (table.large) table.touch(burst, tagWord, port.untaggedVlan);
     for (let slot = 0; slot < count; slot++) {
       const size = length[slot];
       if (size < FRAME_MIN) {
@@ -284,8 +287,7 @@ export class Switch {
           drops.malformed++;
           continue;
         }
-        const tci = shorts[(word << 1) + 7];
-        id = ((tci & 0x0f) << 8) | (tci >>> 8);
+        id = vidOfWord(shorts[(word << 1) + 7]);
         if (id !== 0 && port.mode === 'access') {
           drops.vlan++;
           continue;
@@ -356,26 +358,27 @@ export class Switch {
 
   #push(egress: Port, view: number): void {
     const n = egress.viewCount;
-    if (n === 0) this.#touched.push(egress);
+    if (n === 0) this.#egresses[this.#egressCount++] = egress;
     egress.views[n] = view;
     egress.viewCount = n + 1;
   }
 
   /** Gives each egress its list. */
   #flush(burst: Burst): void {
-    const touched = this.#touched;
+    const egresses = this.#egresses;
+    const count = this.#egressCount;
+    this.#egressCount = 0;
     const { length } = burst;
-    for (let i = 0; i < touched.length; i++) {
-      const { views, viewCount, endpoints, output } = touched[i];
-      touched[i].viewCount = 0;
+    for (let i = 0; i < count; i++) {
+      const { views, viewCount, endpoints, output } = egresses[i];
+      egresses[i].viewCount = 0;
       let bytes = 0;
       for (let k = 0; k < viewCount; k++) bytes += length[views[k]];
       output.frames += viewCount;
       output.bytes += bytes;
-      if (this.observers.watching) this.observers.leaving(touched[i], burst, views, viewCount);
+      if (this.observers.watching) this.observers.leaving(egresses[i], burst, views, viewCount);
       for (let e = 0; e < endpoints.length; e++) endpoints[e].plug.send(burst, views, viewCount);
     }
-    touched.length = 0;
     if (this.#anyMade) {
       this.#made.fill(0);
       this.#anyMade = false;

@@ -9,12 +9,16 @@
  * 4-5, in the order that a little-endian load gives.
  */
 
+import type { Burst } from '../frame/burst.js';
 import { formatMac } from '../frame/mac.js';
+import { vidOfWord } from '../frame/vlan.js';
 import type { DebugCategory } from './debug.js';
 
 /** Words of an entry. */
 const ENTRY = 4;
 const FIRST_SLOTS = 1024;
+/** Slots, 16 bytes each, from which on a table shares the processor's caches with too much else to be found there. */
+const LARGE_SLOTS = 1 << 14;
 
 /** Most addresses in a table. */
 export const TABLE_MAX = 1 << 18;
@@ -81,6 +85,35 @@ export class ForwardingTable {
       if (words[at + 2] === 0 || (words[at] === low && words[at + 1] === high)) return at;
       slot = (slot + 1) & mask;
     }
+  }
+
+  /** Whether it pays to `touch` it before a burst is looked up. */
+  get large(): boolean {
+    return this.#mask >= LARGE_SLOTS;
+  }
+
+  /** Of no meaning: it is where the reads of `touch` go, so that none is left out. */
+  touched = 0;
+
+  /**
+   * Reads the slots where a burst's addresses begin to be looked for. Each read may wait for memory: one after the other,
+   * with nothing that depends on them, they wait at the same time. Changes nothing that can be seen.
+   * @param tagWord of the port where the burst arrived, as `Port.tagWord`.
+   * @param untaggedVlan of that port.
+   */
+  touch(burst: Burst, tagWord: number, untaggedVlan: number): void {
+    const { count, start, words: frames, shorts } = burst;
+    const words = this.#words;
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      const word = start[i] >>> 2;
+      const w1 = frames[word + 1];
+      const w2 = frames[word + 2];
+      const vlan = (shorts[2 * word + 6] === tagWord ? vidOfWord(shorts[2 * word + 7]) : untaggedVlan) << 16;
+      sum ^= words[this.#slot(frames[word], (w1 & 0xffff) | vlan) * ENTRY];
+      sum ^= words[this.#slot((w1 >>> 16) | (w2 << 16), (w2 >>> 16) | vlan) * ENTRY];
+    }
+    this.touched = sum;
   }
 
   /** The port of an address, or -1 if it is unknown or past its time. */

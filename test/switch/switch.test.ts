@@ -351,3 +351,26 @@ test('4096 ports: each has its end, and a broadcast reaches all of them', () => 
   assert.equal(plugs.filter((plug) => plug.got.length === 1).length, PORTS_MAX - 1);
   assert.equal(portOf(sw, PORTS_MAX).output.frames, 1);
 });
+
+test('with more stations than caches hold, tagged and not, each frame finds its own', () => {
+  const { sw, p1, p2, p3 } = trio();
+  const numbers = Array.from({ length: 12_000 }, (_, i) => 1000 + i);
+  for (const [plug, rest] of [
+    [p1, 0],
+    [p2, 1],
+  ] as const) {
+    const own = numbers.filter((n) => n % 2 === rest).map((n) => frame(C, station(n)));
+    while (own.length > 0) plug.receive(...own.splice(0, BURST_SIZE));
+  }
+  assert.equal(sw.table.size, numbers.length);
+  for (const plug of [p1, p2, p3]) plug.take();
+  p3.receive(frame(BROADCAST, C), Buffer.alloc(3));
+  for (const plug of [p1, p2]) assert.equal(plug.take().length, 1);
+  for (const n of [1000, 1001, 6000, 12_999]) {
+    const plain = frame(station(n), C);
+    const priority = Buffer.concat([plain.subarray(0, 12), Buffer.from('8100a000', 'hex'), plain.subarray(12)]);
+    p3.receive(priority, plain);
+    const [hit, miss] = n % 2 ? [p2, p1] : [p1, p2];
+    assert.deepEqual([hit.take(), miss.take()], [[plain, plain], []]);
+  }
+});
