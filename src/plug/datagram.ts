@@ -12,7 +12,8 @@ import { callError, ERRNO_NAMES } from '../sys/errors.js';
 import { VIRTIO_NET_HDR } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
-import { hasInput, setSendBuffer, takeError, trySend, unreadBytes } from '../sys/socket.js';
+import { hasInput, sendBuffer, setSendBuffer, takeError, trySend, unreadBytes } from '../sys/socket.js';
+import { type SendRing, sendRing } from '../sys/uring.js';
 import { PlugBase } from './base.js';
 import type { Drops, Plug } from './plug.js';
 import { FrameQueue } from './queue.js';
@@ -22,6 +23,10 @@ import { FrameQueue } from './queue.js';
  * queue begins. The kernel counts some 768 bytes for a 64-byte frame (reference: SO_SNDBUF limits such a socket).
  */
 const SEND_BUFFER = 1 << 20;
+/** Bytes that the kernel counts at most for a frame of n bytes: this, and 2 n. */
+const FRAME_MEMORY = 1024;
+/** How often frames that the kernel should have taken may come back before they are no longer sent at once. */
+const SURPRISES_MAX = 3;
 /** Bursts read from one end before the others get their turn. */
 const BURSTS_PER_TURN = 4;
 /** Turns for what a peer that has left sent before: more than its socket can hold. */
@@ -81,6 +86,9 @@ export class DatagramPlug extends PlugBase implements Plug {
   readonly #patient: boolean;
   readonly #onEmpty: (() => void) | undefined;
   #watch: Watch | undefined;
+  /** Bytes that may wait in the kernel for the peer, once it has been asked; 0: frames are not sent at once. */
+  #room: number | undefined;
+  #surprises = 0;
 
   /** Takes the socket over: it is closed with the plug. */
   constructor(socket: Descriptor, options: DatagramOptions) {
@@ -159,31 +167,81 @@ export class DatagramPlug extends PlugBase implements Plug {
 
   protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
     if (this.closed) return;
-    const { length, iovLow, iovHigh, pieces } = frames;
+    const { length } = frames;
     const { maxFrame } = this;
     if (this.#queue.frames > 0) {
       for (let k = 0; k < count; k++) this.#enqueue(frames, views[k]);
       return;
     }
     let n = 0;
+    let bytes = 0;
     for (let k = 0; k < count; k++) {
       const view = views[k];
-      if (length[view] > maxFrame) {
-        this.drops.oversize++;
-        continue;
-      }
-      if (length[view] < FRAME_MIN) {
-        this.drops.runt++;
-        continue;
-      }
-      sending[n] = view;
-      if (this.takesOffloads) {
-        frames.withOffloadHeader(view);
-        sender.set(n++, frames.headedIovLow[view], frames.headedIovHigh[view], pieces[view] + 1);
-      } else {
-        sender.set(n++, iovLow[view], iovHigh[view], pieces[view]);
+      if (length[view] > maxFrame) this.drops.oversize++;
+      else if (length[view] < FRAME_MIN) this.drops.runt++;
+      else {
+        sending[n++] = view;
+        bytes += length[view];
       }
     }
+    const ring = n > 1 && this.#takes(n, bytes) ? sendRing() : undefined;
+    if (ring !== undefined) this.#sendAtOnce(ring, frames, n);
+    else this.#sendInTurn(frames, n);
+  }
+
+  /** Whether the kernel will surely take so many frames of so many bytes together. */
+  #takes(frames: number, bytes: number): boolean {
+    if (this.#room === undefined) this.#room = sendBuffer(this.#socket);
+    return this.#room > 0 && unreadBytes(this.#socket) + frames * FRAME_MEMORY + 2 * bytes < this.#room;
+  }
+
+  /** Sends the first `n` frames of `sending` so that the peer finds all of them at once. */
+  #sendAtOnce(ring: SendRing, frames: Burst, n: number): void {
+    const { length, start } = frames;
+    for (let k = 0; k < n; k++) {
+      const view = sending[k];
+      if (view < BURST_SIZE && !this.takesOffloads) {
+        ring.set(k, frames.addressAt(start[view]), length[view]);
+      } else {
+        this.#gather(frames, k);
+        ring.setMessage(k, sender.header(k));
+      }
+    }
+    const failures = ring.send(this.#socket.fd, n);
+    let gone = 0;
+    for (let f = 0; f < failures; f++) {
+      const errno = ring.errnos[f];
+      if (errno === EAGAIN) {
+        this.#enqueue(frames, sending[ring.failed[f]]);
+      } else {
+        this.drops.error++;
+        if (gone === 0 && this.#isGone(errno)) gone = errno;
+      }
+    }
+    if (gone !== 0) {
+      this.#failed(gone, 'send');
+    } else if (this.#queue.frames > 0) {
+      // A peer that is not connected back takes few, and others may have gone past those that it did not take.
+      if (++this.#surprises === SURPRISES_MAX) this.#room = 0;
+      this.listen();
+    }
+  }
+
+  /** Message k of `sender` is the k-th of `sending`. */
+  #gather(frames: Burst, k: number): void {
+    const view = sending[k];
+    const pieces = frames.pieces[view];
+    if (this.takesOffloads) {
+      frames.withOffloadHeader(view);
+      sender.set(k, frames.headedIovLow[view], frames.headedIovHigh[view], pieces + 1);
+    } else {
+      sender.set(k, frames.iovLow[view], frames.iovHigh[view], pieces);
+    }
+  }
+
+  /** Sends the first `n` frames of `sending`, until the kernel takes no more. */
+  #sendInTurn(frames: Burst, n: number): void {
+    for (let k = 0; k < n; k++) this.#gather(frames, k);
     for (let sent = 0; sent < n; ) {
       const taken = sender.send(this.#socket.fd, sent, n - sent);
       if (taken > 0) {

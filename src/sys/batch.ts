@@ -135,6 +135,11 @@ export class SendVector {
     this.#words[word + IOV_COUNT_WORD] = iovecs;
   }
 
+  /** Address of the `struct msghdr` of message i. */
+  header(i: number): number {
+    return this.#headers.address + i * MMSGHDR.size;
+  }
+
   /**
    * Message i goes to the socket address of `length` bytes at `address`, until it is given another; length 0: to the
    * socket's peer, as at first.

@@ -51,3 +51,34 @@ export const VIRTIO_NET_HDR = {
   checksumStart: 6,
   checksumOffset: 8,
 } as const;
+
+/** `struct io_uring_params` (io_uring_setup(2)), and in it where the rings' fields lie in the mapping. */
+export const IO_URING_PARAMS = {
+  size: 120,
+  submissionEntries: 0,
+  completionEntries: 4,
+  features: 20,
+  submissionHead: 40,
+  submissionTail: 44,
+  submissionMask: 48,
+  submissionArray: 64,
+  completionHead: 80,
+  completionTail: 84,
+  completionMask: 88,
+  completions: 100,
+} as const;
+
+/** `struct io_uring_sqe` (io_uring_enter(2)), as far as sending needs it. */
+export const IO_URING_SQE = {
+  size: 64,
+  operation: 0,
+  flags: 1,
+  fd: 4,
+  address: 16,
+  length: 24,
+  messageFlags: 28,
+  userData: 32,
+} as const;
+
+/** `struct io_uring_cqe` (io_uring_enter(2)). */
+export const IO_URING_CQE = { size: 16, userData: 0, result: 8 } as const;

@@ -11,8 +11,9 @@
 import { fstatSync } from 'node:fs';
 import { Descriptor } from './descriptor.js';
 import { VdeError } from './errors.js';
-import { check, native, viewAt } from './ffi.js';
-import { Memory } from './memory.js';
+import { check, native } from './ffi.js';
+import { mapShared } from './mapping.js';
+import type { Memory } from './memory.js';
 
 const memfdCreate = native<(name: string, flags: number) => number>(
   'int memfd_create(const char *name, unsigned int flags)',
@@ -21,10 +22,6 @@ const ftruncate = native<(fd: number, size: number) => number>('int ftruncate(in
 const fcntl = native<(fd: number, command: number, argument: number) => number>(
   'int fcntl(int fd, int command, int argument)',
 );
-const mmap = native<
-  (address: number, size: number, protection: number, flags: number, fd: number, offset: number) => number
->('long mmap(size_t address, size_t size, int protection, int flags, int fd, long offset)');
-const munmap = native<(address: number, size: number) => number>('int munmap(size_t address, size_t size)');
 
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
@@ -33,14 +30,8 @@ const F_GET_SEALS = 1034;
 const F_SEAL_SEAL = 1;
 const F_SEAL_SHRINK = 2;
 const F_SEAL_GROW = 4;
-const PROT_READ_WRITE = 1 | 2;
-const MAP_SHARED = 1;
 /** Sizes are rounded up to this: the largest page of the machines that we run on, so that a mapping has no ragged end. */
 const GRANULE = 1 << 16;
-
-const mappings = new FinalizationRegistry<{ address: number; size: number }>(({ address, size }) => {
-  munmap(address, size);
-});
 
 /** Shared memory and the descriptor that others get it by. */
 export class SharedMemory {
@@ -63,7 +54,7 @@ export class SharedMemory {
       const whole = Math.max(GRANULE, Math.ceil(size / GRANULE) * GRANULE);
       check(ftruncate(fd, whole), 'ftruncate', subject);
       check(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 'fcntl', subject);
-      return new SharedMemory(descriptor, map(descriptor, whole));
+      return new SharedMemory(descriptor, mapShared(descriptor, whole));
     } catch (error) {
       descriptor.close();
       throw error;
@@ -81,7 +72,7 @@ export class SharedMemory {
       const { size } = fstatSync(descriptor.fd);
       if (seals < 0 || (seals & F_SEAL_SHRINK) === 0) throw refused(descriptor, 'its owner could shrink it');
       if (size === 0 || size > max) throw refused(descriptor, `${size} bytes, 1 to ${max} allowed`);
-      return new SharedMemory(descriptor, map(descriptor, size));
+      return new SharedMemory(descriptor, mapShared(descriptor, size));
     } catch (error) {
       descriptor.close();
       throw error;
@@ -99,13 +90,4 @@ export class SharedMemory {
 
 function refused({ subject }: Descriptor, cause: string): VdeError {
   return new VdeError({ code: 'EINVAL', subject, cause: `shared memory refused: ${cause}` });
-}
-
-function map(descriptor: Descriptor, size: number): Memory {
-  const result = mmap(0, size, PROT_READ_WRITE, MAP_SHARED, descriptor.fd, 0);
-  const address = check(result, 'mmap', descriptor.subject);
-  // Only whole 8-byte words can be seen; the mapping itself is of whole pages.
-  const buffer = viewAt(address, size & ~7);
-  mappings.register(buffer, { address, size });
-  return new Memory(buffer);
 }

@@ -226,7 +226,12 @@ export function setSendBuffer(socket: Descriptor, bytes: number): void {
   if (!setOption(socket, SOL_SOCKET, SO_SNDBUFFORCE, bytes)) setOption(socket, SOL_SOCKET, SO_SNDBUF, bytes);
 }
 
-/** The same for the receive buffer. */
+/** Bytes of kernel memory that a socket's send buffer may take, the kernel's own accounts included. */
+export function sendBuffer(socket: Descriptor): number {
+  return getOption(socket.fd, SOL_SOCKET, SO_SNDBUF);
+}
+
+/** As `setSendBuffer`, for the receive buffer. */
 export function setReceiveBuffer(socket: Descriptor, bytes: number): void {
   if (!setOption(socket, SOL_SOCKET, SO_RCVBUFFORCE, bytes)) setOption(socket, SOL_SOCKET, SO_RCVBUF, bytes);
 }

@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { FRAME_MAX } from '../../src/frame/burst.js';
 import { DatagramPlug } from '../../src/plug/datagram.js';
 import { Memory } from '../../src/sys/memory.js';
-import { SOCK_DGRAM, setSendBuffer, socketPair, trySend } from '../../src/sys/socket.js';
+import {
+  AF_UNIX,
+  bindUnix,
+  connectUnix,
+  SOCK_DGRAM,
+  setSendBuffer,
+  socket,
+  socketPair,
+  trySend,
+} from '../../src/sys/socket.js';
 import { cleanup } from '../support/cleanup.js';
+import { tmpDir } from '../support/tmp.js';
 import { complianceSuite } from './compliance.js';
 import { Collector, frame, sendAll } from './frames.js';
 
@@ -62,4 +73,26 @@ test('frames for a peer that is gone are counted as errors before the loss is to
   };
   sendAll(plug, [frame(60, 1), frame(60, 2), frame(60, 3)]);
   assert.deepEqual(told, { code: 'ECONNREFUSED', subject: 'my end', errors: 3 });
+});
+
+test('a peer that is not connected back takes few at a time, and gets all of them in order', async (t) => {
+  const path = join(tmpDir(t), 's');
+  const [raw, end] = ['peer', 'end'].map((subject) => socket(AF_UNIX, SOCK_DGRAM, subject));
+  bindUnix(raw, path);
+  connectUnix(end, path);
+  const [peer, plug] = [raw, end].map((one) => new DatagramPlug(one, { name: one.subject, maxFrame: 1514 }));
+  cleanup(t, () => {
+    peer.close();
+    plug.close();
+  });
+  const arrived = new Collector(peer);
+  for (let round = 1; round <= 6; round++) {
+    sendAll(
+      plug,
+      Array.from({ length: 64 }, (_, i) => frame(60 + i, round)),
+    );
+    await arrived.count(round * 64);
+  }
+  arrived.assertFrames(Array.from({ length: 6 * 64 }, (_, i) => frame(60 + (i % 64), 1 + Math.floor(i / 64))));
+  assert.deepEqual(plug.drops, { full: 0, oversize: 0, runt: 0, error: 0 });
 });

@@ -36,8 +36,7 @@ export function leakCheck(t: Owner, dir?: string, { settle = 10_000 } = {}): () 
 function snapshot(dir: string | undefined): Snapshot {
   const all: Snapshot = new Map();
   for (const [fd, target] of descriptors(process.pid)) {
-    // libuv makes its one inotify descriptor at the first fs.watch and keeps it.
-    if (target !== 'anon_inode:inotify') all.set(`descriptor ${fd} -> ${target}`, target);
+    all.set(`descriptor ${fd} -> ${target}`, target);
   }
   for (const pid of children(process.pid)) all.set(`child ${pid} (${commandOf(pid)})`, '');
   if (dir !== undefined) for (const file of filesUnder(dir)) all.set(`file ${relative(dir, file)}`, file);
@@ -48,11 +47,16 @@ function added(before: Snapshot, after: Snapshot): string[] {
   return [...after.keys()].filter((key) => !before.has(key));
 }
 
+/** Of which a process makes one when it first needs it, and keeps it: libuv for fs.watch, the plugs for sending. */
+const KEPT = ['anon_inode:inotify', 'anon_inode:[io_uring]'];
+
+/** The open descriptors of a process and what they are, without those in `KEPT`. */
 function descriptors(pid: number): [number, string][] {
   const dir = `/proc/${pid}/fd`;
   return list(dir).flatMap((fd): [number, string][] => {
     try {
-      return [[Number(fd), readlinkSync(join(dir, fd))]];
+      const target = readlinkSync(join(dir, fd));
+      return KEPT.includes(target) ? [] : [[Number(fd), target]];
     } catch {
       // The descriptor by which the directory is being listed.
       return [];
@@ -79,7 +83,7 @@ function filesUnder(dir: string): string[] {
   });
 }
 
-/** How many descriptors a process has open. */
+/** How many descriptors a process has open, but for those that it makes once. */
 export function fdCount(pid: number): number {
   return descriptors(pid).length;
 }
