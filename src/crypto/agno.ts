@@ -14,7 +14,6 @@ import type { Plug } from '../plug/plug.js';
 import { Pool } from '../plug/pool.js';
 import type { OpenOptions, Scheme } from '../plug/scheme.js';
 import { openInner, WrapperPlug } from '../plug/wrapper.js';
-import { loop } from '../sys/loop.js';
 import { AeadCipher, type Suite } from './agno-aead.js';
 import { CbcCipher } from './agno-cbc.js';
 import { type FrameCipher, type OuterType, type Refused, totalRefused } from './frame-cipher.js';
@@ -86,7 +85,6 @@ export class AgnoPlug extends WrapperPlug {
     const tools = pool.take();
     const { out } = tools;
     out.count = 0;
-    loop().arrived(burst.count);
     const { refused } = this.#cipher;
     const before = totalRefused(refused);
     this.#cipher.open(burst, out);

@@ -13,10 +13,6 @@
  *
  * Before it sleeps, a loop through which bulk data flows yields the CPU a few times and looks again: on a machine with
  * few cores those who make and take the data run meanwhile, and more is there at once. Sleeping and waking cost more.
- *
- * Small frames in a flood are the other way round: their sender is interrupted for each few of them that we are woken for.
- * So while they come at such a rate (`arrived`), we sleep a moment before we look again, and find many: what network cards
- * call interrupt moderation.
  */
 
 import { EPOLLET, EPOLLIN, Epoll } from './epoll.js';
@@ -38,7 +34,6 @@ const uvPollStop = native<(handle: number) => number>('int uv_poll_stop(size_t h
 const uvBackendFd = native<(loop: number) => number>('int uv_backend_fd(size_t loop)');
 const uvBackendTimeout = native<(loop: number) => number>('int uv_backend_timeout(size_t loop)');
 const schedYield = native<() => number>('int sched_yield()');
-const usleep = native<(microseconds: number) => number>('int usleep(unsigned int microseconds)');
 const uvUpdateTime = native<(loop: number) => void>('void uv_update_time(size_t loop)');
 
 /** Returned by a handler that did nothing but move frames: no promise, timer or stream of Node's was touched. */
@@ -55,12 +50,6 @@ const BACKEND_TAG = 0xffff_ffff;
 const TIMER_TAG = 0xffff_fffe;
 /** How often the CPU is yielded to others before sleeping while bulk data flows: for some 0.2 ms if nobody wants it. */
 const BULK_YIELDS = 128;
-/** Frames per ms that are a flood: more than one that waits for the answer to the last could make. */
-const FLOOD_RATE = 32;
-/** How long their rate is looked at, in ms. */
-const FLOOD_WINDOW_MS = 1;
-/** How long a flood is let gather, in µs. The kernel adds 50 (PR_SET_TIMERSLACK). */
-const GATHER_US = 100;
 
 /** A descriptor in the loop. `close` takes it out; the descriptor itself stays its owner's. */
 export class Watch {
@@ -116,10 +105,6 @@ export class Loop {
   #lingering = false;
   #touched = false;
   #bulk = false;
-  /** Frames that have arrived since `#windowStart`, and whether they came in a flood before it. */
-  #arrived = 0;
-  #windowStart = 0;
-  #flood = false;
 
   constructor() {
     check(uvPollInit(this.#uvLoop, this.#handle.address, this.epoll.fd), 'uv_poll_init', 'event loop');
@@ -171,22 +156,6 @@ export class Loop {
     this.#bulk = true;
   }
 
-  /** Says that the running handler has received so many frames, whose number may be a flood. */
-  arrived(frames: number): void {
-    this.#arrived += frames;
-  }
-
-  #floods(): boolean {
-    const now = performance.now();
-    const elapsed = now - this.#windowStart;
-    if (elapsed >= FLOOD_WINDOW_MS) {
-      this.#flood = this.#arrived >= elapsed * FLOOD_RATE;
-      this.#arrived = 0;
-      this.#windowStart = now;
-    }
-    return this.#flood;
-  }
-
   #startPolling(): void {
     check(this.#uvPollStart(this.#handle.address, UV_READABLE, this.#onReadable), 'uv_poll_start', 'event loop');
   }
@@ -235,11 +204,6 @@ export class Loop {
 
   /** Waits until something is ready. */
   #wait(): number {
-    if (this.#arrived > 0 && this.#floods()) {
-      usleep(GATHER_US);
-      const ready = this.epoll.wait(0);
-      if (ready > 0) return ready;
-    }
     if (this.#bulk) {
       this.#bulk = false;
       for (let i = 0; i < BULK_YIELDS; i++) {
