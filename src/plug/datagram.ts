@@ -13,6 +13,7 @@ import { VIRTIO_NET_HDR } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { hasInput, sendBuffer, setSendBuffer, takeError, trySend, unreadBytes } from '../sys/socket.js';
+import { isConnectedBack } from '../sys/unix-diag.js';
 import { type SendRing, sendRing } from '../sys/uring.js';
 import { PlugBase } from './base.js';
 import type { Drops, Plug } from './plug.js';
@@ -25,8 +26,9 @@ import { FrameQueue } from './queue.js';
 const SEND_BUFFER = 1 << 20;
 /** Bytes that the kernel counts at most for a frame of n bytes: this, and 2 n. */
 const FRAME_MEMORY = 1024;
-/** How often frames that the kernel should have taken may come back before they are no longer sent at once. */
-const SURPRISES_MAX = 3;
+/** How long to wait before the kernel is asked again whether a peer is connected back, doubled each time. */
+const LOOK_AGAIN_MS = 250;
+const LOOK_AGAIN_MAX_MS = 64_000;
 /** Bursts read from one end before the others get their turn. */
 const BURSTS_PER_TURN = 4;
 /** Turns for what a peer that has left sent before: more than its socket can hold. */
@@ -86,9 +88,10 @@ export class DatagramPlug extends PlugBase implements Plug {
   readonly #patient: boolean;
   readonly #onEmpty: (() => void) | undefined;
   #watch: Watch | undefined;
-  /** Bytes that may wait in the kernel for the peer, once it has been asked; 0: frames are not sent at once. */
-  #room: number | undefined;
-  #surprises = 0;
+  /** Bytes that may wait in the kernel for the peer, once it is known to be connected back; 0 until then. */
+  #room = 0;
+  #nextLook = 0;
+  #lookAgain = LOOK_AGAIN_MS;
 
   /** Takes the socket over: it is closed with the plug. */
   constructor(socket: Descriptor, options: DatagramOptions) {
@@ -184,15 +187,25 @@ export class DatagramPlug extends PlugBase implements Plug {
         bytes += length[view];
       }
     }
-    const ring = n > 1 && this.#takes(n, bytes) ? sendRing() : undefined;
-    if (ring !== undefined) this.#sendAtOnce(ring, frames, n);
+    const ring = n > 1 ? sendRing() : undefined;
+    if (ring !== undefined && this.#takes(n, bytes)) this.#sendAtOnce(ring, frames, n);
     else this.#sendInTurn(frames, n);
   }
 
-  /** Whether the kernel will surely take so many frames of so many bytes together. */
+  /**
+   * Whether the kernel will surely take so many frames of so many bytes together: of frames sent at once, those behind one
+   * that it does not take may go before it. It takes few for a peer that is not connected back, or not yet.
+   */
   #takes(frames: number, bytes: number): boolean {
-    if (this.#room === undefined) this.#room = sendBuffer(this.#socket);
-    return this.#room > 0 && unreadBytes(this.#socket) + frames * FRAME_MEMORY + 2 * bytes < this.#room;
+    if (this.#room === 0) {
+      const now = performance.now();
+      if (now < this.#nextLook) return false;
+      this.#nextLook = now + this.#lookAgain;
+      this.#lookAgain = Math.min(2 * this.#lookAgain, LOOK_AGAIN_MAX_MS);
+      if (!isConnectedBack(this.#socket)) return false;
+      this.#room = sendBuffer(this.#socket);
+    }
+    return unreadBytes(this.#socket) + frames * FRAME_MEMORY + 2 * bytes < this.#room;
   }
 
   /** Sends the first `n` frames of `sending` so that the peer finds all of them at once. */
@@ -221,8 +234,7 @@ export class DatagramPlug extends PlugBase implements Plug {
     if (gone !== 0) {
       this.#failed(gone, 'send');
     } else if (this.#queue.frames > 0) {
-      // A peer that is not connected back takes few, and others may have gone past those that it did not take.
-      if (++this.#surprises === SURPRISES_MAX) this.#room = 0;
+      this.#room = 0;
       this.listen();
     }
   }
