@@ -4,10 +4,22 @@
  * A leak check is registered first in a test and so looks last, after what was started later has been ended.
  */
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { cleanup, type Owner } from './cleanup.js';
+
+// The compiler starts a child when it first meets a file that it has not in its cache, and keeps it. That shall not be in
+// the middle of a test that loads a module: so it meets one here.
+if (!children(process.pid).some((child) => commandOf(child).includes('esbuild'))) {
+  const dir = mkdtempSync(join(tmpdir(), 'vt-'));
+  const file = join(dir, 'new.mts');
+  writeFileSync(file, `export const at: number = ${Date.now()};\n`);
+  await import(pathToFileURL(file).href);
+  rmSync(dir, { recursive: true });
+}
 
 type Snapshot = Map<string, string>;
 
