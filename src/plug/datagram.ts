@@ -24,8 +24,8 @@ import { FrameQueue } from './queue.js';
  * queue begins. The kernel counts some 768 bytes for a 64-byte frame (reference: SO_SNDBUF limits such a socket).
  */
 const SEND_BUFFER = 1 << 20;
-/** Bytes that the kernel counts at most for a frame of n bytes: this, and 2 n. */
-const FRAME_MEMORY = 1024;
+/** Bytes that the kernel counts at most for a frame of n bytes: this, and 2 n. Buffers of powers of two and their accounts. */
+const FRAME_MEMORY = 2048;
 /** How long to wait before the kernel is asked again whether a peer is connected back, doubled each time. */
 const LOOK_AGAIN_MS = 250;
 const LOOK_AGAIN_MAX_MS = 64_000;

@@ -103,7 +103,7 @@ for (const [wanted, sent] of [
     assert.equal(descriptors.length, wanted);
     for (const descriptor of descriptors) descriptor.close();
     // Closed by another thread.
-    await eventually('all are closed', async () => fdCount(process.pid) === before);
+    await eventually('all are closed', async () => fdCount(process.pid) <= before);
   });
 }
 
