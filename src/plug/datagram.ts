@@ -234,6 +234,7 @@ export class DatagramPlug extends PlugBase implements Plug {
     if (gone !== 0) {
       this.#failed(gone, 'send');
     } else if (this.#queue.frames > 0) {
+      // Not as was thought: the kernel is asked again before the next.
       this.#room = 0;
       this.listen();
     }

@@ -49,7 +49,7 @@ export const RING_MESSAGES = 128;
 /** See the head of this file. Use the process's one, `sendRing()`. */
 export class SendRing {
   readonly #ring: Descriptor;
-  /** The rings' fields, and the words at which they lie in it. */
+  /** The rings, of submissions and of completions; then the words at which their fields lie. */
   readonly #words: Uint32Array;
   readonly #submissionHead: number;
   readonly #submissionTail: number;
@@ -70,17 +70,21 @@ export class SendRing {
     const fd = check(syscall2(IO_URING_SETUP, RING_MESSAGES, params.address), 'io_uring_setup', 'ring');
     this.#ring = new Descriptor(fd, 'ring');
     const field = (offset: number) => params.words[offset / 4];
-    const needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_CQE_SKIP;
-    if ((field(IO_URING_PARAMS.features) & needed) !== needed) {
+    try {
+      const needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_CQE_SKIP;
+      if ((field(IO_URING_PARAMS.features) & needed) !== needed) {
+        throw new VdeError({ code: 'ENOSYS', subject: 'ring', cause: 'this kernel completes every message' });
+      }
+      const size = Math.max(
+        field(IO_URING_PARAMS.completions) + field(IO_URING_PARAMS.completionEntries) * IO_URING_CQE.size,
+        field(IO_URING_PARAMS.submissionArray) + field(IO_URING_PARAMS.submissionEntries) * 4,
+      );
+      this.#words = mapShared(this.#ring, size).words;
+      this.#entries = mapShared(this.#ring, RING_MESSAGES * IO_URING_SQE.size, IORING_OFF_SQES);
+    } catch (error) {
       this.#ring.close();
-      throw new VdeError({ code: 'ENOSYS', subject: 'ring', cause: 'this kernel completes every message' });
+      throw error;
     }
-    const size = Math.max(
-      field(IO_URING_PARAMS.completions) + field(IO_URING_PARAMS.completionEntries) * IO_URING_CQE.size,
-      field(IO_URING_PARAMS.submissionArray) + field(IO_URING_PARAMS.submissionEntries) * 4,
-    );
-    this.#words = mapShared(this.#ring, size).words;
-    this.#entries = mapShared(this.#ring, RING_MESSAGES * IO_URING_SQE.size, IORING_OFF_SQES);
     const word = (offset: number) => field(offset) / 4;
     this.#submissionHead = word(IO_URING_PARAMS.submissionHead);
     this.#submissionTail = word(IO_URING_PARAMS.submissionTail);
