@@ -215,7 +215,10 @@ test('vdeq gives an old QEMU the arguments that Debian does, and ends with its s
     ['of old', '-sock', dir, '-hda', 'x'],
   ]) {
     const program = standIn(t, version);
-    const [ours, theirs] = await Promise.all(MAKES.map((make) => run(command(make, 'vdeq'), [program, ...args])));
+    const ours = await run(command('ours', 'vdeq'), [program, ...args]);
+    // Debian's misses the end of a program now and then, if it is quick, and waits for ever: it gets another try.
+    const debian = () => run(command('debian', 'vdeq'), [program, ...args], { timeout: 8000 });
+    const theirs = await debian().catch(debian).catch(debian);
     // Debian's says what it reads beside it.
     assert.equal(ours.stdout, theirs.stdout.replace(/^arg .*\n/gm, ''), args.join(' '));
     assert.deepEqual([ours.code, theirs.code], [7, 7]);
