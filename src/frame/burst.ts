@@ -17,6 +17,7 @@
  * | with a tag          | without it           | with the tag's protocol identifier (TPID) exchanged |
  */
 
+import type { SendVector } from '../sys/batch.js';
 import { IOVEC, VIRTIO_NET_HDR } from '../sys/layout.js';
 import { Memory } from '../sys/memory.js';
 import { EtherType } from './ethernet.js';
@@ -250,6 +251,16 @@ export class Burst {
     const iovec = view * VIEW_BYTES;
     this.#iovecs.setPointer(iovec, this.offloadHeaderAddress(view));
     return this.#iovecs.address + iovec;
+  }
+
+  /** Message i of a vector is a view, with its offload header before it if `headed`. */
+  gather(view: number, vector: SendVector, i: number, headed: boolean): void {
+    if (headed) {
+      this.withOffloadHeader(view);
+      vector.set(i, this.headedIovLow[view], this.headedIovHigh[view], this.pieces[view] + 1);
+    } else {
+      vector.set(i, this.iovLow[view], this.iovHigh[view], this.pieces[view]);
+    }
   }
 
   /**

@@ -8,7 +8,7 @@ import { BURST_SIZE, Burst, FRAME_MAX, FRAME_MIN } from '../frame/burst.js';
 import { ReceiveVector, SendVector } from '../sys/batch.js';
 import type { Descriptor } from '../sys/descriptor.js';
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from '../sys/epoll.js';
-import { callError, ERRNO_NAMES } from '../sys/errors.js';
+import { callError, ERRNO_NAMES, errnoNumber } from '../sys/errors.js';
 import { VIRTIO_NET_HDR } from '../sys/layout.js';
 import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
@@ -43,7 +43,7 @@ const sender = new SendVector(BURST_SIZE * 2);
 const sending = new Uint8Array(BURST_SIZE * 2);
 const probeByte = new Memory(8);
 
-const EAGAIN = 11;
+const EAGAIN = errnoNumber('EAGAIN');
 /** What the kernel says when the peer's socket is gone; nothing will ever arrive there again. */
 const GONE = new Set(['ECONNREFUSED', 'ENOTCONN', 'ECONNRESET', 'EPIPE', 'EBADF', 'ENOENT', 'EDESTADDRREQ']);
 
@@ -216,7 +216,7 @@ export class DatagramPlug extends PlugBase implements Plug {
       if (view < BURST_SIZE && !this.takesOffloads) {
         ring.set(k, frames.addressAt(start[view]), length[view]);
       } else {
-        this.#gather(frames, k);
+        frames.gather(view, sender, k, this.takesOffloads);
         ring.setMessage(k, sender.header(k));
       }
     }
@@ -240,21 +240,9 @@ export class DatagramPlug extends PlugBase implements Plug {
     }
   }
 
-  /** Message k of `sender` is the k-th of `sending`. */
-  #gather(frames: Burst, k: number): void {
-    const view = sending[k];
-    const pieces = frames.pieces[view];
-    if (this.takesOffloads) {
-      frames.withOffloadHeader(view);
-      sender.set(k, frames.headedIovLow[view], frames.headedIovHigh[view], pieces + 1);
-    } else {
-      sender.set(k, frames.iovLow[view], frames.iovHigh[view], pieces);
-    }
-  }
-
   /** Sends the first `n` frames of `sending`, until the kernel takes no more. */
   #sendInTurn(frames: Burst, n: number): void {
-    for (let k = 0; k < n; k++) this.#gather(frames, k);
+    for (let k = 0; k < n; k++) frames.gather(sending[k], sender, k, this.takesOffloads);
     for (let sent = 0; sent < n; ) {
       const taken = sender.send(this.#socket.fd, sent, n - sent);
       if (taken > 0) {

@@ -180,7 +180,7 @@ export class PacketPlug extends PlugBase implements Plug {
 
   protected override transmit(frames: Burst, views: Uint8Array, count: number): void {
     if (this.closed) return;
-    const { length, iovLow, iovHigh, pieces } = frames;
+    const { length } = frames;
     let n = 0;
     for (let k = 0; k < count; k++) {
       const view = views[k];
@@ -189,12 +189,7 @@ export class PacketPlug extends PlugBase implements Plug {
       else if (this.#queue.frames > 0) this.#enqueue(frames, view);
       else {
         sending[n] = view;
-        if (this.takesOffloads) {
-          frames.withOffloadHeader(view);
-          sender.set(n++, frames.headedIovLow[view], frames.headedIovHigh[view], pieces[view] + 1);
-        } else {
-          sender.set(n++, iovLow[view], iovHigh[view], pieces[view]);
-        }
+        frames.gather(view, sender, n++, this.takesOffloads);
       }
     }
     for (let sent = 0; sent < n && !this.closed; ) {

@@ -31,22 +31,26 @@ const ANSWER_ROOM = 512;
  * takes a few datagrams only before it has to be waited for (`net.unix.max_dgram_qlen`). False if the kernel does not say.
  */
 export function isConnectedBack(end: Descriptor): boolean {
+  const own = fstatSync(end.fd).ino;
+  const peer = peerInode(own);
+  return peer !== undefined && peerInode(peer) === own;
+}
+
+/** The inode of the AF_UNIX socket that the one of an inode is connected to; undefined if none, or if the kernel does not say. */
+export function peerInode(inode: number): number | undefined {
   let query: Descriptor | undefined;
   try {
     query = socket(AF_NETLINK, SOCK_RAW, 'sock_diag', NETLINK_SOCK_DIAG);
-    const own = fstatSync(end.fd).ino;
-    const peer = peerOf(query, own);
-    return peer !== undefined && peerOf(query, peer) === own;
+    return ask(query, inode);
   } catch (error) {
-    if (error instanceof VdeError) return false;
+    if (error instanceof VdeError) return undefined;
     throw error;
   } finally {
     query?.close();
   }
 }
 
-/** The inode of the socket that an inode's socket is connected to. */
-function peerOf(query: Descriptor, inode: number): number | undefined {
+function ask(query: Descriptor, inode: number): number | undefined {
   const message = new Memory(ANSWER_ROOM);
   const { view } = message;
   view.setUint32(0, REQUEST, true);

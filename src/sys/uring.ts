@@ -10,7 +10,7 @@
  */
 
 import { Descriptor } from './descriptor.js';
-import { VdeError } from './errors.js';
+import { errnoNumber, VdeError } from './errors.js';
 import { check, native } from './ffi.js';
 import { MSG_DONTWAIT, MSG_NOSIGNAL } from './io.js';
 import { IO_URING_CQE, IO_URING_PARAMS, IO_URING_SQE } from './layout.js';
@@ -37,11 +37,10 @@ const IOSQE_CQE_SKIP_SUCCESS = 1 << 6;
 
 const SQE_WORDS = IO_URING_SQE.size / 4;
 const FD_WORD = IO_URING_SQE.fd / 4;
-const ADDRESS_WORD = IO_URING_SQE.address / 4;
 const LENGTH_WORD = IO_URING_SQE.length / 4;
 const CQE_WORDS = IO_URING_CQE.size / 4;
 
-const EAGAIN = 11;
+const EAGAIN = errnoNumber('EAGAIN');
 
 /** Most messages of one `send`. */
 export const RING_MESSAGES = 128;
@@ -116,11 +115,8 @@ export class SendRing {
   }
 
   #point(i: number, address: number, length: number): void {
-    const { words } = this.#entries;
-    const at = i * SQE_WORDS;
-    words[at + ADDRESS_WORD] = address >>> 0;
-    words[at + ADDRESS_WORD + 1] = Math.floor(address / 0x1_0000_0000);
-    words[at + LENGTH_WORD] = length;
+    this.#entries.setPointer(i * IO_URING_SQE.size + IO_URING_SQE.address, address);
+    this.#entries.words[i * SQE_WORDS + LENGTH_WORD] = length;
   }
 
   /**

@@ -32,10 +32,7 @@ function sent(burst: Burst, view: number, headed = false): Buffer {
   try {
     setSendBuffer(a, 1 << 20);
     const vector = new SendVector(1);
-    if (headed) {
-      burst.withOffloadHeader(view);
-      vector.set(0, burst.headedIovLow[view], burst.headedIovHigh[view], burst.pieces[view] + 1);
-    } else vector.set(0, burst.iovLow[view], burst.iovHigh[view], burst.pieces[view]);
+    burst.gather(view, vector, 0, headed);
     assert.equal(vector.send(a.fd, 0, 1), 1);
     const memory = new Memory(FRAME_MAX + 8 + VIRTIO_NET_HDR.size);
     return Buffer.from(memory.bytes.subarray(0, tryReceive(b, memory)));

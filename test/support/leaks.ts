@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { peerInode } from '../../src/sys/unix-diag.js';
 import { cleanup, type Owner } from './cleanup.js';
 
 type Snapshot = Map<string, string>;
@@ -45,11 +46,14 @@ function snapshot(dir: string | undefined): Snapshot {
 
 function added(before: Snapshot, after: Snapshot): string[] {
   const keys = [...after.keys()].filter((key) => !before.has(key));
+  // The compiler of tests starts a child when a module is loaded that is not in its cache, and keeps it and its streams.
   const compiler = keys.find((key) => key.startsWith('child ') && key.includes('esbuild'));
   if (compiler === undefined) return keys;
-  // The compiler of tests starts a child when a module is loaded that is not in its cache, and keeps it and its streams.
-  const streams = keys.filter((key) => key.includes('-> socket:')).slice(0, 3);
-  return keys.filter((key) => key !== compiler && !streams.includes(key));
+  const streams = descriptors(Number(compiler.split(' ')[1])).map(([, target]) => {
+    const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+    return inode && `socket:[${peerInode(Number(inode))}]`;
+  });
+  return keys.filter((key) => key !== compiler && !streams.includes(after.get(key)));
 }
 
 /** Of which a process makes one when it first needs it, and keeps it: libuv for fs.watch, the plugs for sending. */

@@ -13,22 +13,15 @@ import { errnoNumber } from '../../src/sys/errors.js';
 import { CMSGHDR } from '../../src/sys/layout.js';
 import { Memory } from '../../src/sys/memory.js';
 import { closesOnExec, pipe } from '../../src/sys/process.js';
-import { getOption, SOCK_STREAM, SOL_SOCKET, setOption, socketPair } from '../../src/sys/socket.js';
+import { getOption, SOCK_STREAM, SOL_SOCKET, setOption } from '../../src/sys/socket.js';
 import { root } from '../support/bin.js';
 import { fdCount } from '../support/leaks.js';
 import { eventually } from '../support/network.js';
 import { run } from '../support/proc.js';
+import { pair } from './ends.js';
 
 const SO_PASSCRED = 16;
 const memory = new Memory(64);
-
-function pair(t: TestContext): [Descriptor, Descriptor] {
-  const ends = socketPair(SOCK_STREAM, 'peer');
-  t.after(() => {
-    for (const end of ends) end.close();
-  });
-  return ends;
-}
 
 function nulls(t: TestContext, count: number): Descriptor[] {
   const all = Array.from({ length: count }, () => new Descriptor(openSync('/dev/null', 'r'), 'null'));
@@ -39,7 +32,7 @@ function nulls(t: TestContext, count: number): Descriptor[] {
 }
 
 test('descriptors arrive with the bytes, open, close-on-exec and owned', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = pair(t, SOCK_STREAM);
   const ends = pipe();
   const sent = [new Descriptor(ends.read, 'read'), new Descriptor(ends.write, 'write')];
   assert.equal(sendWithDescriptors(a, Buffer.from('two ends'), sent), 8);
@@ -59,7 +52,7 @@ test('descriptors arrive with the bytes, open, close-on-exec and owned', (t) => 
 });
 
 test('bytes alone, nothing at all and the end of the stream', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = pair(t, SOCK_STREAM);
   assert.deepEqual(receiveWithDescriptors(b, memory, 1), {
     length: -errnoNumber('EAGAIN'),
     descriptors: [],
@@ -73,7 +66,7 @@ test('bytes alone, nothing at all and the end of the stream', (t) => {
 });
 
 test('a full message carries 253 descriptors', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = pair(t, SOCK_STREAM);
   const [one] = nulls(t, 1);
   const sent = new Array(DESCRIPTORS_MAX).fill(one);
   assert.equal(sendWithDescriptors(a, Buffer.from('x'), sent), 1);
@@ -93,7 +86,7 @@ for (const [wanted, sent] of [
   [3, 200],
 ]) {
   test(`of ${sent} descriptors where ${wanted} are wanted the rest is closed, and said to be missing`, async (t) => {
-    const [a, b] = pair(t);
+    const [a, b] = pair(t, SOCK_STREAM);
     const [one] = nulls(t, 1);
     const before = fdCount(process.pid);
     assert.equal(sendWithDescriptors(a, Buffer.from('many'), new Array(sent).fill(one)), 4);
@@ -103,12 +96,12 @@ for (const [wanted, sent] of [
     assert.equal(descriptors.length, wanted);
     for (const descriptor of descriptors) descriptor.close();
     // Closed by another thread.
-    await eventually('all are closed', async () => fdCount(process.pid) <= before);
+    await eventually('all are closed', async () => fdCount(process.pid) === before);
   });
 }
 
 test('descriptors that nobody receives are closed by the kernel', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = pair(t, SOCK_STREAM);
   const ends = pipe();
   const write = new Descriptor(ends.write, 'write');
   assert.equal(sendWithDescriptors(a, Buffer.from('x'), [write]), 1);
@@ -121,7 +114,7 @@ test('descriptors that nobody receives are closed by the kernel', (t) => {
 });
 
 test('credentials that come along are passed over', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = pair(t, SOCK_STREAM);
   assert.ok(setOption(b, SOL_SOCKET, SO_PASSCRED, 1));
   assert.equal(getOption(b.fd, SOL_SOCKET, SO_PASSCRED), 1);
   const [one] = nulls(t, 1);

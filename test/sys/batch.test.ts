@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { ReceiveVector, SendVector } from '../../src/sys/batch.js';
 import type { Descriptor } from '../../src/sys/descriptor.js';
 import { EPOLLIN } from '../../src/sys/epoll.js';
@@ -15,7 +15,8 @@ import {
 import { IOVEC } from '../../src/sys/layout.js';
 import { loop } from '../../src/sys/loop.js';
 import { Memory } from '../../src/sys/memory.js';
-import { AF_INET, SOCK_DGRAM, setSendBuffer, socketPair } from '../../src/sys/socket.js';
+import { AF_INET, setSendBuffer } from '../../src/sys/socket.js';
+import { datagramPair } from './ends.js';
 
 const STRIDE = 256;
 
@@ -43,17 +44,8 @@ function text(slab: Memory, vector: ReceiveVector, i: number): string {
   return Buffer.from(slab.bytes.subarray(i * STRIDE, i * STRIDE + vector.length(i))).toString();
 }
 
-function pair(t: TestContext): [Descriptor, Descriptor] {
-  const ends = socketPair(SOCK_DGRAM, 'pair');
-  t.after(() => {
-    for (const end of ends) end.close();
-  });
-  setSendBuffer(ends[0], 1 << 20);
-  return ends;
-}
-
 test('64 datagrams go with one call and come with one call, in order and whole', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = datagramPair(t);
   const sender = new SendVector(64);
   const kept = Array.from({ length: 64 }, (_, i) => message(sender, i, ['frame ', String(i), '!'.repeat(i)]));
   assert.equal(sender.send(a.fd, 0, 64), 64);
@@ -69,7 +61,7 @@ test('64 datagrams go with one call and come with one call, in order and whole',
 });
 
 test('a part of a vector is sent, and no more received than asked for', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = datagramPair(t);
   const sender = new SendVector(8);
   const kept = Array.from({ length: 8 }, (_, i) => message(sender, i, [String(i)]));
   assert.equal(sender.send(a.fd, 2, 3), 3);
@@ -83,7 +75,7 @@ test('a part of a vector is sent, and no more received than asked for', (t) => {
 });
 
 test('a datagram longer than its room is cut and says so; its neighbours are untouched', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = datagramPair(t);
   const sender = new SendVector(3);
   const kept = [message(sender, 0, ['12345678']), message(sender, 1, ['123456789']), message(sender, 2, ['123'])];
   assert.equal(sender.send(a.fd, 0, 3), 3);
@@ -104,7 +96,7 @@ test('a datagram longer than its room is cut and says so; its neighbours are unt
 });
 
 test('a full peer takes what fits, then EAGAIN; a closed one is an errno', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = datagramPair(t);
   setSendBuffer(a, 4096);
   const sender = new SendVector(64);
   const kept = Array.from({ length: 64 }, (_, i) => message(sender, i, ['x'.repeat(200)]));
@@ -146,7 +138,7 @@ test('each datagram may have a destination of its own, and tells where it came f
 });
 
 test('without a destination of its own again, a message goes to the peer', (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = datagramPair(t);
   const sender = new SendVector(1);
   const kept = message(sender, 0, ['x']);
   const nowhere = new Memory(16);

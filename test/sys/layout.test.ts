@@ -28,6 +28,7 @@ import { root } from '../support/bin.js';
 import { namespace } from '../support/namespace.js';
 import { requirePeer, requireTun } from '../support/peers.js';
 import { tmpDir } from '../support/tmp.js';
+import { owned } from './ends.js';
 
 const sendmsg = native<(fd: number, header: number, flags: number) => number>(
   'long sendmsg(int fd, size_t header, int flags)',
@@ -36,13 +37,6 @@ const recvmsg = native<(fd: number, header: number, flags: number) => number>(
   'long recvmsg(int fd, size_t header, int flags)',
 );
 const MSG_TRUNC = 0x20;
-
-function owned<T extends { close(): void }>(t: TestContext, ...all: T[]): T[] {
-  t.after(() => {
-    for (const one of all) one.close();
-  });
-  return all;
-}
 
 function bound(t: TestContext, path: string): Descriptor {
   const [own] = owned(t, socket(AF_UNIX, SOCK_DGRAM, path));

@@ -9,23 +9,16 @@ import { EPOLLIN, EPOLLOUT } from '../../src/sys/epoll.js';
 import { errnoNumber } from '../../src/sys/errors.js';
 import { loop, PURE, type Watch } from '../../src/sys/loop.js';
 import { Memory } from '../../src/sys/memory.js';
-import { SOCK_STREAM, socketPair, tryReceive, trySend } from '../../src/sys/socket.js';
+import { SOCK_STREAM, tryReceive, trySend } from '../../src/sys/socket.js';
 import { root } from '../support/bin.js';
 import { cleanup } from '../support/cleanup.js';
 import { run } from '../support/proc.js';
+import { pair } from './ends.js';
 
 const byte = new Memory(8);
 
-function pair(t: TestContext): [Descriptor, Descriptor] {
-  const ends = socketPair(SOCK_STREAM, 'pair');
-  cleanup(t, () => {
-    for (const end of ends) end.close();
-  });
-  return ends;
-}
-
 function readable(t: TestContext): Descriptor {
-  const [a, b] = pair(t);
+  const [a, b] = pair(t, SOCK_STREAM);
   trySend(a, byte, 1);
   return b;
 }
@@ -33,7 +26,7 @@ function readable(t: TestContext): Descriptor {
 /** Two descriptors that are ready for ever, their handlers moving bytes and nothing else. */
 function flood(t: TestContext, each: () => void = () => {}): { count: () => number; stop: () => void } {
   let count = 0;
-  const ends = pair(t);
+  const ends = pair(t, SOCK_STREAM);
   const watches = ends.map((end) =>
     loop().watch(end.fd, EPOLLIN, () => {
       count++;
@@ -64,7 +57,7 @@ function isolated(text: string) {
 }
 
 test('a handler is called with what is ready, as long as it is', async (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = pair(t, SOCK_STREAM);
   const seen: number[] = [];
   const done = new Promise<void>((resolve) => {
     const watch = loop().watch(b.fd, EPOLLIN, (events) => {
@@ -82,7 +75,7 @@ test('a handler is called with what is ready, as long as it is', async (t) => {
 });
 
 test('the events waited for can be changed', async (t) => {
-  const [a, b] = pair(t);
+  const [a, b] = pair(t, SOCK_STREAM);
   trySend(a, byte, 1);
   const seen: number[] = [];
   const watch = loop().watch(b.fd, 0, (events) => {
@@ -186,7 +179,7 @@ test('a watch taken out by another handler of the same round is not called', asy
 
 test('events of one that has left do not reach a newcomer', async (t) => {
   const ends = [readable(t), readable(t)];
-  const quiet = pair(t)[0];
+  const quiet = pair(t, SOCK_STREAM)[0];
   const strays: number[] = [];
   let newcomer: Watch | undefined;
   const watches: Watch[] = ends.map((end) =>
@@ -207,7 +200,7 @@ test('events of one that has left do not reach a newcomer', async (t) => {
 });
 
 test('a descriptor is watched once', (t) => {
-  const [a] = pair(t);
+  const [a] = pair(t, SOCK_STREAM);
   const watch = loop().watch(a.fd, EPOLLIN, () => undefined);
   assert.throws(() => loop().watch(a.fd, EPOLLIN, () => undefined), { errno: errnoNumber('EEXIST') });
   watch.close();

@@ -1,18 +1,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
-import type { Descriptor } from '../../src/sys/descriptor.js';
+import { test } from 'node:test';
 import { udpSocket } from '../../src/sys/inet.js';
 import { AF_INET, AF_UNIX, bindUnix, connectUnix, SOCK_DGRAM, socket, socketPair } from '../../src/sys/socket.js';
 import { isConnectedBack } from '../../src/sys/unix-diag.js';
 import { tmpDir } from '../support/tmp.js';
-
-function owned(t: TestContext, ...all: Descriptor[]): Descriptor[] {
-  t.after(() => {
-    for (const one of all) one.close();
-  });
-  return all;
-}
+import { owned } from './ends.js';
 
 test('the ends of a pair are connected to each other, until one is closed', (t) => {
   const [a, b] = owned(t, ...socketPair(SOCK_DGRAM, 'pair'));

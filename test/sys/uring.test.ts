@@ -1,27 +1,19 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { describe, type TestContext, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { ReceiveVector, SendVector } from '../../src/sys/batch.js';
 import type { Descriptor } from '../../src/sys/descriptor.js';
 import { errnoNumber } from '../../src/sys/errors.js';
 import { IOVEC } from '../../src/sys/layout.js';
 import { Memory } from '../../src/sys/memory.js';
-import { SOCK_DGRAM, setSendBuffer, socketPair } from '../../src/sys/socket.js';
+import { setSendBuffer } from '../../src/sys/socket.js';
 import { RING_MESSAGES, type SendRing, sendRing } from '../../src/sys/uring.js';
 import { root } from '../support/bin.js';
+import { datagramPair } from './ends.js';
 
 const STRIDE = 2048;
 const slab = new Memory(STRIDE * RING_MESSAGES);
 const receiver = new ReceiveVector(slab.address, STRIDE, STRIDE, RING_MESSAGES);
-
-function pair(t: TestContext): [Descriptor, Descriptor] {
-  const ends = socketPair(SOCK_DGRAM, 'pair');
-  t.after(() => {
-    for (const end of ends) end.close();
-  });
-  setSendBuffer(ends[0], 1 << 20);
-  return ends;
-}
 
 function received(end: Descriptor): Buffer[] {
   const count = Math.max(0, receiver.receive(end.fd));
@@ -56,7 +48,7 @@ test('VDE_IO_URING=0 does without a ring', () => {
 
 describe('a ring', { skip: ring === undefined && 'the kernel has no io_uring for this process' }, () => {
   test('messages arrive whole and in order, however many and however often', (t) => {
-    const [a, b] = pair(t);
+    const [a, b] = datagramPair(t);
     for (let round = 0; round < 50; round++) {
       const { sent } = messages(ring, 1 + ((round * 29) % RING_MESSAGES), round);
       assert.equal(ring.send(a.fd, sent.length), 0);
@@ -65,7 +57,7 @@ describe('a ring', { skip: ring === undefined && 'the kernel has no io_uring for
   });
 
   test('a message is gathered from the pieces that a send vector points to', (t) => {
-    const [a, b] = pair(t);
+    const [a, b] = datagramPair(t);
     const text = new Memory(16);
     text.bytes.set(Buffer.from('ethernet frames!'));
     const iovecs = new Memory(2 * IOVEC.size);
@@ -82,7 +74,7 @@ describe('a ring', { skip: ring === undefined && 'the kernel has no io_uring for
   });
 
   test('what a full peer does not take is told message by message, and the ring is as before', (t) => {
-    const [a, b] = pair(t);
+    const [a, b] = datagramPair(t);
     setSendBuffer(a, 0);
     const { sent } = messages(ring, 100);
     const failures = ring.send(a.fd, 100);
@@ -100,7 +92,7 @@ describe('a ring', { skip: ring === undefined && 'the kernel has no io_uring for
   });
 
   test('a peer that is gone and a descriptor that is none fail every message', (t) => {
-    const [a, b] = pair(t);
+    const [a, b] = datagramPair(t);
     b.close();
     messages(ring, 3);
     assert.equal(ring.send(a.fd, 3), 3);
