@@ -46,7 +46,7 @@ test('a guest’s streams and datagrams are qemu:// and udp://, whichever side c
   ns.start(t, command('ours', 'vde_plug'), [sw.dir, 'tap://t0']);
   const cable = (locator: string) => start(t, command('ours', 'vde_plug'), [sw.dir, locator]);
   const [ours, theirs] = ['ours', 'theirs'].map((name) => join(tmpDir(t), name));
-  const [tcp, there, here] = freePorts(t, 3);
+  const [tcp, there, here] = freePorts(3);
   const listener = cable(`qemu://${ours}[listen]`);
   cable(`qemu://127.0.0.1:${tcp}[listen]`);
   cable(`udp://127.0.0.1:${here}->127.0.0.1:${there}`);

@@ -59,7 +59,7 @@ for (const [first, second] of PAIRS) {
   test(`udp: TCP from vdens (${second}) to vdens (${first}) on one machine`, async (t) => {
     if (!requireVdens(t) || !requirePeer(t, '/usr/bin/vdens', 'ping')) return;
     leakCheck(t);
-    const [left, right] = udpLocators(t);
+    const [left, right] = udpLocators();
     const local: Start = (make, args) => startVdens(t, make, args, { cwd: root });
     await transfer(first, second, left, right, [local, local]);
   });

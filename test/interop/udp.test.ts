@@ -65,7 +65,7 @@ for (const [first, second] of PAIRS) {
   test(`udp: ${first} and ${second} exchange frames; each leaves, is killed and comes back`, async (t) => {
     if (!requirePeer(t, ...DEBIAN)) return;
     leakCheck(t);
-    const [left, right, p, q] = udpLocators(t);
+    const [left, right, p, q] = udpLocators();
     let a = await startEnd(t, first, left, p);
     let b = await startEnd(t, second, right, q);
     await exchange(a, b);
@@ -87,7 +87,7 @@ for (const [first, second] of PAIRS) {
 
 test('udp: an end whose peer is not there does not spin', async (t) => {
   leakCheck(t);
-  const [left, , p, q] = udpLocators(t);
+  const [left, , p, q] = udpLocators();
   const end = await startEnd(t, 'ours', left, p);
   const ticks = () => {
     const fields = readFileSync(`/proc/${end.process.pid}/stat`, 'utf8').split(') ')[1].split(' ');
@@ -127,7 +127,7 @@ async function cabled(
   far: Make,
 ): Promise<{ cable: Running; peer: FrameStream; dir: string }> {
   const sw = await startSwitch(t, make);
-  const [left, right, p, q] = udpLocators(t);
+  const [left, right, p, q] = udpLocators();
   const cable = start(t, command('ours', 'vde_plug'), [left, `vde://${sw.dir}`]);
   await eventually('the cable is there', async () => isBound(p));
   await waitForEndpoints(sw, 1);

@@ -185,7 +185,7 @@ export const ROWS: readonly Row[] = [
     scheme: 'udp',
     kind: 'tunnel',
     async open(t, [first, second]) {
-      const [here, there] = freePorts(t, 2).map((port) => `127.0.0.1:${port}`);
+      const [here, there] = freePorts(2).map((port) => `127.0.0.1:${port}`);
       return [end(t, first, `udp://${here}->${there}`), end(t, second, `udp://${there}->${here}`)];
     },
   },

@@ -50,8 +50,8 @@ complianceSuite({
 
 complianceSuite({
   name: 'qemu, TCP',
-  openPair: async (t) => {
-    const [port] = await freePorts(t, 1);
+  openPair: async () => {
+    const [port] = freePorts(1);
     const { server, client } = await pair(`127.0.0.1:${port}`);
     return { a: client, b: server };
   },
@@ -151,7 +151,7 @@ test('a connection that is refused says what to do', async (t) => {
   leakCheck(t);
   const path = join(tmpDir(t), 'none');
   await assert.rejects(openPlug(`qemu://${path}`), { code: 'ENOENT', message: /does the other end listen at/ });
-  const [port] = await freePorts(t, 1);
+  const [port] = freePorts(1);
   await assert.rejects(openPlug(`qemu://localhost:${port}`), { code: 'ECONNREFUSED', message: /server=on/ });
   const server = createServer().listen(port, '127.0.0.1');
   cleanup(t, () => server.close());

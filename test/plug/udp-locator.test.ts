@@ -90,7 +90,7 @@ for (const [locator, code, text] of [
 
 test('with keepalive a NAT on the way hears from us in time; the other end hears nothing', async (t) => {
   leakCheck(t);
-  const [here, there] = freePorts(t, 2);
+  const [here, there] = freePorts(2);
   const peer = RawEnd.connected(t, there, here);
   const plug = await openPlug(`udp://127.0.0.1:${here}->127.0.0.1:${there}/keepalive=1`);
   cleanup(t, () => plug.close());
@@ -125,7 +125,7 @@ for (const [name, first, second] of [
 ] as const) {
   test(`two ends meet: ${name}`, async (t) => {
     leakCheck(t);
-    const [a, b] = freePorts(t, 2, first.startsWith('127') ? '127.0.0.1' : '::');
+    const [a, b] = freePorts(2, first.startsWith('127') ? '127.0.0.1' : '::');
     const locators =
       name === 'a name'
         ? [`udp://${a}->localhost:${b}`, `udp://${b}->localhost:${a}`]

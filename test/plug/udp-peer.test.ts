@@ -29,7 +29,7 @@ const HELLO = 13;
 /** An end of ours and a raw socket as its peer. */
 async function withRaw(t: TestContext): Promise<{ plug: Plug; raw: RawEnd; port: number; peer: number }> {
   leakCheck(t);
-  const [port, peer] = freePorts(t, 2);
+  const [port, peer] = freePorts(2);
   const plug = await openPlug(`udp://127.0.0.1:${port}->127.0.0.1:${peer}`);
   cleanup(t, () => plug.close());
   return { plug, raw: RawEnd.connected(t, peer, port), port, peer };
@@ -80,7 +80,7 @@ test('to a peer that is not ours a super-frame is cut into the frames that it st
 
 test('between two ends of ours super-frames pass whole after the first, both ways', async (t) => {
   leakCheck(t);
-  const { a, b } = await openUdpPair(t);
+  const { a, b } = await openUdpPair();
   cleanup(t, () => {
     a.close();
     b.close();
@@ -110,7 +110,7 @@ test('between two ends of ours super-frames pass whole after the first, both way
 
 test('ours, then one that is not: super-frames are cut again; plain frames are never lost', async (t) => {
   leakCheck(t);
-  const [port, peer] = freePorts(t, 2);
+  const [port, peer] = freePorts(2);
   const a = await openPlug(`udp://127.0.0.1:${port}->127.0.0.1:${peer}`);
   cleanup(t, () => a.close());
   a.sink = () => {};
