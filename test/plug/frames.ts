@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { ALL_VIEWS, BURST_SIZE, Burst } from '../../src/frame/burst.js';
 import type { Plug } from '../../src/plug/plug.js';
+import { loop } from '../../src/sys/loop.js';
 
 const STATION_A = [0x02, 0, 0, 0, 0, 0x0a];
 const STATION_B = [0x02, 0, 0, 0, 0, 0x0b];
@@ -101,6 +102,8 @@ export class Collector {
         clearTimeout(timer);
         clearInterval(poll);
         this.#changed = undefined;
+        // Who waits goes on at once, not when the loop has lingered.
+        loop().touch();
         finish();
       };
       const look = (): void => {
