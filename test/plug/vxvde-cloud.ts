@@ -8,14 +8,13 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { openPlug } from '../../src/plug/registry.js';
-import { Vtep } from '../../src/plug/vtep.js';
-import { readVxvde, vxvdeSockets } from '../../src/plug/vxvde.js';
+import type { Vtep } from '../../src/plug/vtep.js';
 import { loop } from '../../src/sys/loop.js';
 import { cleanup } from '../support/cleanup.js';
 import { leakCheck } from '../support/leaks.js';
 import { Collector, frame, sendAll } from './frames.js';
 import { sendSuper, superFrame } from './super.js';
-import { broadcast, GROUP, HEADER, HERE, member, PORT, packet, reply, stranger } from './vxvde-peers.js';
+import { broadcast, GROUP, HEADER, HERE, member, memberInTime, PORT, packet, reply, stranger } from './vxvde-peers.js';
 
 // The loop's descriptors stay: they are no leak of the test that needs them first.
 loop();
@@ -79,11 +78,8 @@ test('nobody hears himself, and members of one machine are told apart', { timeou
 test('a member that leaves is forgotten, and so is one that is silent for long', { timeout }, async (t) => {
   leakCheck(t);
   const all = await stranger(t, { group: true });
-  const membership = await readVxvde('', 0, '', 'vxvde://');
   let now = 0;
-  const options = { vni: 1, vxvde: true, hashsize: 16, expiretime: 100, clock: () => now };
-  const plug = new Vtep(vxvdeSockets(membership, 'vxvde://'), 'vxvde://', options);
-  cleanup(t, () => plug.close());
+  const plug = await memberInTime(t, () => now);
   const arrived = new Collector(plug);
   const other = await member(t);
   const there = new Collector(other);

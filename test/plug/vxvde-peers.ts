@@ -7,6 +7,7 @@ import type { TestContext } from 'node:test';
 import { openPlug } from '../../src/plug/registry.js';
 import { Vtep } from '../../src/plug/vtep.js';
 import { vxlanHeader } from '../../src/plug/vxlan-header.js';
+import { readVxvde, vxvdeSockets } from '../../src/plug/vxvde.js';
 import { cleanup } from '../support/cleanup.js';
 import { frame } from './frames.js';
 import { INSIDE_V4 } from './inside.js';
@@ -72,6 +73,15 @@ export async function stranger(t: TestContext, options: { group?: boolean } = {}
 export async function member(t: TestContext, locator = 'vxvde://'): Promise<Vtep> {
   const plug = await openPlug(locator);
   assert.ok(plug instanceof Vtep);
+  cleanup(t, () => plug.close());
+  return plug;
+}
+
+/** A member whose clock is the test's, in milliseconds. It forgets a station after 100 s. */
+export async function memberInTime(t: TestContext, clock: () => number): Promise<Vtep> {
+  const membership = await readVxvde('', 0, '', 'vxvde://');
+  const options = { vni: 1, vxvde: true, hashsize: 16, expiretime: 100, clock };
+  const plug = new Vtep(vxvdeSockets(membership, 'vxvde://'), 'vxvde://', options);
   cleanup(t, () => plug.close());
   return plug;
 }
