@@ -86,12 +86,14 @@ class FileOutput implements CaptureOutput {
     }
     const file = new Descriptor(fd, this.subject);
     try {
+      const stat = fstatSync(fd);
+      // A device, such as /dev/null, is everybody's.
+      if (!stat.isFile()) return file;
       if (!lockFile(fd, this.path, false)) {
         throw new VdeError({ code: 'EBUSY', subject: this.subject, cause: `${this.path} is being written already` });
       }
-      const stat = fstatSync(fd);
-      if (stat.isFile() && this.emptied) ftruncateSync(fd, 0);
-      else if (stat.isFile()) this.#length = stat.size;
+      if (this.emptied) ftruncateSync(fd, 0);
+      else this.#length = fstatSync(fd).size;
       return file;
     } catch (error) {
       file.close();

@@ -146,6 +146,8 @@ test('a file that cannot be written is refused; a full disk is told once, and tr
   open1.close();
 
   const notices: string[] = [];
+  // A device may have more than one writer.
+  await open(t, 'capture:///dev/full{null://}');
   const plug = await open(t, 'capture:///dev/full{null://}', notices);
   for (let i = 0; i < 1000; i++) sendAll(plug, [frame(1000, i)]);
   plug.close();
