@@ -13,8 +13,10 @@ import { type ArrivalDrops, type Drops, noDrops, type Sink } from './plug.js';
 export abstract class PlugBase {
   abstract readonly name: string;
   abstract readonly takesOffloads: boolean;
-  onLost: ((error?: VdeError) => void) | undefined;
   onDrained: (() => void) | undefined;
+  #onLost: ((error?: VdeError) => void) | undefined;
+  /** How the end was lost while nobody was to be told. */
+  #untold: { error?: VdeError } | undefined;
   #sink: Sink | undefined;
   #receiving = true;
   #closed = false;
@@ -37,6 +39,16 @@ export abstract class PlugBase {
   set sink(sink: Sink | undefined) {
     this.#sink = sink;
     if (!this.#closed) this.listen();
+  }
+
+  /** Who sets it after the loss is told a moment later: an end may be lost while the other of its cable is being opened. */
+  get onLost(): ((error?: VdeError) => void) | undefined {
+    return this.#onLost;
+  }
+
+  set onLost(told: ((error?: VdeError) => void) | undefined) {
+    this.#onLost = told;
+    if (told !== undefined && this.#untold !== undefined) setImmediate(() => this.#tell());
   }
 
   get receiving(): boolean {
@@ -75,10 +87,19 @@ export abstract class PlugBase {
   /** Ends the plug because of its peer, and tells the owner. */
   protected lose(error?: VdeError): void {
     if (this.#closed) return;
-    const { onLost } = this;
+    const told = this.#onLost;
     this.close();
+    this.#onLost = told;
+    this.#untold = { error };
+    this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#untold === undefined || this.#onLost === undefined) return;
+    const [told, { error }] = [this.#onLost, this.#untold];
+    this.#onLost = this.#untold = undefined;
     loop().touch();
-    onLost?.(error);
+    told(error);
   }
 
   /** Tells the owner that nothing waits for the peer any more. */
@@ -89,9 +110,9 @@ export abstract class PlugBase {
   }
 
   close(): void {
+    this.#onLost = this.#untold = undefined;
     if (this.#closed) return;
     this.#closed = true;
-    this.onLost = undefined;
     this.onDrained = undefined;
     this.release();
   }

@@ -52,7 +52,10 @@ export interface Plug {
   readonly arrivalDrops?: Readonly<ArrivalDrops>;
   /** Called with each burst that arrives. Frames that arrive before it is set wait in the kernel. */
   sink: Sink | undefined;
-  /** Called once when the end is lost for a reason of its own or its peer's: with the error, or none for a plain leave. */
+  /**
+   * Called once when the end is lost for a reason of its own or its peer's: with the error, or none for a plain leave. Who
+   * sets it when that has happened already is told a moment later.
+   */
   onLost: ((error?: VdeError) => void) | undefined;
   /** Whether arriving frames are read. While false they wait in the kernel, and a sender there comes to feel it. */
   receiving: boolean;

@@ -51,6 +51,20 @@ test('an observer sees every burst, and which end it came from', async (t) => {
   cable.close();
 });
 
+test('an end lost while the other was being opened ends the cable; its owner may have closed it first', async (t) => {
+  const [[a, peer], [b], [mine, other]] = [pair(t), pair(t), pair(t)];
+  peer.close();
+  sendAll(a, [frame(60, 1)]);
+  const { lost, error } = await new Cable(a, b).ended;
+  assert.equal(lost, a);
+  assert.equal(error?.code, 'ECONNREFUSED');
+  other.close();
+  sendAll(mine, [frame(60, 1)]);
+  mine.onLost = () => assert.fail('told after the end was closed');
+  mine.close();
+  for (let i = 0; i < 5; i++) await immediate();
+});
+
 test('a slow end is felt at the other: nothing is lost, and order is kept', async (t) => {
   const [[a, left], [right, b]] = [pair(t), pair(t)];
   new Cable(left, right);
