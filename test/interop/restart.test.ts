@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { leakCheck } from '../support/leaks.js';
 import { namespace } from '../support/namespace.js';
-import { command, eventually, FrameStream, frame, startSwitch } from '../support/network.js';
+import { command, eventually, FrameStream, frame, startSwitch, waitForEndpoints } from '../support/network.js';
 import { requirePeer, requireTun, requireUserNamespaces } from '../support/peers.js';
 import { start } from '../support/proc.js';
 
@@ -32,6 +32,8 @@ for (const [first, second] of [
       const { code } = await spaces[0].exec('ping', ['-q', '-c', '1', '-W', '1', '10.0.0.2']);
       return code === 0;
     };
+    // The stream's too: what has never been open is not opened again.
+    await waitForEndpoints(sw, cables.length);
     await eventually('ping', ping);
     for (const [round, make] of [second, first].entries()) {
       sw.process.kill('SIGKILL');

@@ -230,7 +230,7 @@ test('socat is a terminal of our switch, line by line and all at once', async (t
   if (!requirePeer(t, ...PEERS)) return;
   leakCheck(t);
   const path = await managed(t, 'ours');
-  const { stdout } = await run('socat', ['-', `UNIX-CONNECT:${path}`], {
+  const { stdout } = await run('socat', ['-t', '30', '-', `UNIX-CONNECT:${path}`], {
     input: 'port/create 7\nport/showinfo\nlogout\n',
   });
   assert.match(stdout, /vde\$ 1000 Success\n\nvde\$ 0000 DATA[\s\S]*1000 Success\n\nvde\$ 9999 END OF SESSION$/);

@@ -85,6 +85,10 @@ test('what a member sends is in her network only, whatever it looks like; she he
   for (const attacker of attackers) await introduce(attacker, 7, friend);
   await introduce(victims[0], 1, victims[1]);
   await introduce(victims[1], 2, victims[0]);
+  await eventually('the cable is watched', async () => {
+    await introduce(victims[0], 1, victims[1]);
+    return cable.received.length > 0;
+  });
 
   // Bytes of a datagram of the victims' network; frames of every EtherType round it; a tag of every number.
   const inner = frame({ tag: 'forged', source: 9 });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -199,9 +199,18 @@ test('Ctrl-Z stops vdens with the command for the shell above, which continues b
 function inForeground(pid: number, name: string): boolean {
   return children(pid).some((one) => {
     if (inForeground(one, name)) return true;
-    if (!existsSync(`/proc/${one}/stat`)) return false;
-    const stat = readFileSync(`/proc/${one}/stat`, 'latin1');
+    const stat = statOf(one);
+    if (stat === undefined) return false;
     const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     return stat.includes(`(${name})`) && group === foreground;
   });
+}
+
+/** What the kernel says of a process; undefined if it has ended. */
+function statOf(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'latin1');
+  } catch {
+    return undefined;
+  }
 }
