@@ -18,7 +18,7 @@ import {
   waitForClients,
 } from '../support/network.js';
 import { requirePeer, requireUserNamespaces, type Skippable } from '../support/peers.js';
-import { adopt, run, start, waitForExit } from '../support/proc.js';
+import { adopt, run, start, waitForExit, waitForSleep } from '../support/proc.js';
 import { tmpDir } from '../support/tmp.js';
 
 const PLUG = bin('vde_plug');
@@ -92,6 +92,21 @@ test('when its switch disappears, status 0 and not a word, whichever end it is',
     assert.deepEqual(await plug.exited, { code: 0, signal: null }, place);
     assert.equal(plug.stderr, '', place);
   }
+});
+
+test('a switch that disappears while the other one has yet to answer is missed all the same', async (t) => {
+  leakCheck(t);
+  const [gone, slow] = [await startSwitch(t, 'ours'), await startSwitch(t, 'ours')];
+  slow.process.kill('SIGSTOP');
+  const plug = start(t, PLUG, [gone.dir, slow.dir]);
+  await waitForClients(gone.dir, 1);
+  gone.process.kill('SIGKILL');
+  await gone.process.exited;
+  await waitForSleep(plug.pid);
+  slow.process.kill('SIGCONT');
+  assert.deepEqual(await plug.exited, { code: 0, signal: null });
+  assert.equal(plug.stderr, '');
+  await waitForClients(slow.dir, 0);
 });
 
 test('in the background: the caller gets status 0 when all is open, the pid file is there, and goes', async (t) => {
