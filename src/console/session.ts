@@ -70,6 +70,8 @@ export class ConsoleSession {
   /** Messages that wait for the end of a data block. */
   #events: string[] = [];
   #quiet: NodeJS.Timeout | undefined;
+  /** Pieces of input so far. */
+  #pieces = 0;
   #ended = false;
   #closed = false;
   #working = false;
@@ -85,6 +87,7 @@ export class ConsoleSession {
   feed(bytes: Uint8Array): void {
     if (this.#closed) return;
     clearTimeout(this.#quiet);
+    this.#pieces++;
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
     let from = 0;
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', from)) {
@@ -95,7 +98,6 @@ export class ConsoleSession {
     this.#keep(text.slice(from));
     // NULs alone are what some clients write behind a command.
     if (/^\0*$/.test(this.#pending)) this.#pending = '';
-    if (this.#pending !== '' && !this.options.terminal) this.#waitForMore();
     this.#work();
   }
 
@@ -138,15 +140,18 @@ export class ConsoleSession {
     this.#pending = '';
   }
 
+  /** Only while input is read does it say something that no more comes. */
   #waitForMore(): void {
     const isCommand = findCommand(this.options.table(), this.#pending) !== undefined;
-    this.#quiet = setTimeout(
-      () => {
-        this.#endLine();
-        this.#work();
-      },
-      isCommand ? QUIET_COMMAND_MS : QUIET_OTHER_MS,
-    );
+    const pieces = this.#pieces;
+    const quiet = () => {
+      if (this.#closed || this.#ended || this.#pieces !== pieces) return;
+      this.#endLine();
+      this.#work();
+    };
+    clearTimeout(this.#quiet);
+    // Where the process was held up timers come first: what has arrived meanwhile is read before anything is concluded.
+    this.#quiet = setTimeout(() => setImmediate(quiet), isCommand ? QUIET_COMMAND_MS : QUIET_OTHER_MS);
   }
 
   #work(): void {
@@ -167,7 +172,10 @@ export class ConsoleSession {
       const line = this.#lines.shift();
       if (line === undefined) {
         if (this.#ended) this.#finish();
-        else this.transport.reading = true;
+        else {
+          this.transport.reading = true;
+          if (this.#pending !== '' && !this.options.terminal) this.#waitForMore();
+        }
         return false;
       }
       // Here, `logout` has nothing to leave: not even a prompt is shown.

@@ -2,9 +2,14 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { ConsoleCommand } from '../../src/console/command-table.js';
 import { ConsoleSession, type Transport } from '../../src/console/session.js';
+import { EPOLLIN } from '../../src/sys/epoll.js';
+import { loop } from '../../src/sys/loop.js';
+import { Memory } from '../../src/sys/memory.js';
+import { SOCK_STREAM, socketPair, tryReceive, trySend } from '../../src/sys/socket.js';
 
 /** Keeps what is written; a backlog is whatever the test says. */
 class Recorder implements Transport {
@@ -115,6 +120,45 @@ test('an answer is made as it is read, a little at a time, and others have their
   await new Promise((done) => setImmediate(done));
   assert.equal(transport.reading, true);
   session.close();
+});
+
+test('half a line waits for its other half as long as nobody reads on', async () => {
+  const transport = new Recorder();
+  const session = new ConsoleSession(transport, { table: () => table });
+  transport.backlog = 1 << 20;
+  session.feed(Buffer.from('quiet\necho'));
+  // Longer than a command without an end of line is waited for.
+  await pause(250);
+  transport.backlog = 0;
+  session.drained();
+  while (!transport.reading) await new Promise((done) => setImmediate(done));
+  session.feed(Buffer.from(' whole\n'));
+  session.end();
+  await transport.finished;
+  const answers = ['', "0000 DATA END WITH '.'\nwhole\n.\n", ''].join('1000 Success\n\nvde$ ');
+  assert.equal(transport.text, answers);
+});
+
+test('what has arrived while the process was held up belongs to the line', async () => {
+  const transport = new Recorder();
+  const session = new ConsoleSession(transport, { table: () => table });
+  session.feed(Buffer.from('echo'));
+  while (!transport.reading) await new Promise((done) => setImmediate(done));
+  const ends = socketPair(SOCK_STREAM, 'console');
+  const memory = new Memory(16);
+  memory.bytes.set(Buffer.from(' whole\n'));
+  const watch = loop().watch(ends[1].fd, EPOLLIN, () => {
+    session.feed(memory.bytes.subarray(0, tryReceive(ends[1], memory)));
+    session.end();
+    watch.close();
+    return undefined;
+  });
+  trySend(ends[0], memory, 7);
+  const end = performance.now() + 250;
+  while (performance.now() < end);
+  await transport.finished;
+  for (const one of ends) one.close();
+  assert.match(transport.text, /^0000[^\n]*\nwhole\n\.\n1000 Success\n\nvde\$ $/);
 });
 
 test('sessions share the turns: a short answer does not wait for a long one', async () => {
