@@ -9,7 +9,7 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Owner } from './cleanup.js';
 import { type Running, type StartOptions, start } from './proc.js';
-import { waitForFile } from './sockets.js';
+import { startSocat } from './serial.js';
 import { tmpDir } from './tmp.js';
 
 export interface PtyOptions extends Omit<StartOptions, 'stdio'> {
@@ -33,9 +33,9 @@ export interface Pty {
 /** Starts a command on a new pseudo terminal, as leader of its session; both end with the test. Needs `socat`. */
 export async function pty(t: Owner, command: string, args: string[] = [], options: PtyOptions = {}): Promise<Pty> {
   const { on = ['stdin'], raw = false, ...rest } = options;
-  const path = join(tmpDir(t), 'tty');
-  const screen = start(t, 'socat', [`PTY,link=${path}${raw ? ',raw,echo=0' : ''}`, 'STDIO']);
-  await waitForFile(path);
+  const dir = tmpDir(t);
+  const path = join(dir, 'tty');
+  const screen = await startSocat(t, dir, [`PTY,link=${path}${raw ? ',raw,echo=0' : ''}`, 'STDIO']);
   const fd = openSync(path, constants.O_RDWR | constants.O_NOCTTY);
   try {
     const where = (name: 'stdin' | 'stdout' | 'stderr'): number | 'pipe' => (on.includes(name) ? fd : 'pipe');
