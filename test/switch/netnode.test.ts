@@ -96,13 +96,17 @@ test('a hub, and a switch without a table, send everything to everybody', async 
 test('an address is forgotten after the expiry time', async (t) => {
   const dir = join(tmpDir(t), 'n');
   const [plugs, at] = await network(t, `switch://${dir}[expiretime=3]`, dir, 2);
-  sendAll(plugs[1], [frame(BROADCAST, station(1))]);
-  await settle(plugs, at, 1);
-  const send = () => sendAll(plugs[0], [frame(station(1), station(7), { payload: 'again' })]);
-  send();
-  await settle(plugs, at, 0);
-  assert.deepEqual(named(at, 'again'), [false, true, false]);
-  const poll = setInterval(send, 100);
+  const send = (payload: string) => sendAll(plugs[0], [frame(station(1), station(7), { payload })]);
+  // On a machine that is held up just then, the time may be over before the address is asked for.
+  for (let learned = 0, round = 0; learned === 0 || performance.now() - learned > 2900; round++) {
+    learned = performance.now();
+    sendAll(plugs[1], [frame(BROADCAST, station(1))]);
+    await settle(plugs, at, 1);
+    send(`known ${round}`);
+    await settle(plugs, at, 0);
+    if (performance.now() - learned < 2900) assert.deepEqual(named(at, `known ${round}`), [false, true, false]);
+  }
+  const poll = setInterval(send, 100, 'again');
   cleanup(t, () => clearInterval(poll));
   await at[2].until(() => named(at, 'again')[2], 'a flooded frame');
 });
