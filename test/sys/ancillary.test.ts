@@ -95,8 +95,8 @@ for (const [wanted, sent] of [
     assert.equal(truncated, true);
     assert.equal(descriptors.length, wanted);
     for (const descriptor of descriptors) descriptor.close();
-    // Closed by another thread.
-    await eventually('all are closed', async () => fdCount(process.pid) === before);
+    // Closed by another thread; others, of the compiler's, may have closed theirs since.
+    await eventually('all are closed', async () => fdCount(process.pid) <= before);
   });
 }
 

@@ -127,11 +127,14 @@ test('each datagram may have a destination of its own, and tells where it came f
   const slab = new Memory(4 * STRIDE);
   const vector = new ReceiveVector(slab.address, STRIDE, STRIDE, 4, { sources: true });
   for (const [p, peer] of peers.entries()) {
-    assert.equal(await collect(vector, peer, 2), 2);
-    for (const i of [0, 1]) {
-      assert.equal(text(slab, vector, i), `message ${p + 2 * i}`);
-      const { sources } = vector;
-      assert.deepEqual(readInetAddress(sources as Memory, vector.sourceOffset(i), vector.sourceLength(i)), places[0]);
+    for (let came = 0; came < 2; ) {
+      const n = await collect(vector, peer, 2 - came);
+      assert.ok(n > 0, String(n));
+      for (let i = 0; i < n; i++, came++) {
+        assert.equal(text(slab, vector, i), `message ${p + 2 * came}`);
+        const { sources } = vector;
+        assert.deepEqual(readInetAddress(sources as Memory, vector.sourceOffset(i), vector.sourceLength(i)), places[0]);
+      }
     }
   }
   assert.equal(kept.length, 4);
@@ -154,7 +157,10 @@ test('without a destination of its own again, a message goes to the peer', (t) =
   assert.equal(kept.length, 2);
 });
 
-/** Receives once `count` datagrams are there: those of one send over the loopback all are at once. */
+/**
+ * Receives up to `count` datagrams once there is one: those of one send over the loopback mostly all are there at once, but
+ * not where the kernel has much else to deliver.
+ */
 function collect(vector: ReceiveVector, socket: Descriptor, count: number): Promise<number> {
   return new Promise((done) => {
     const watch = loop().watch(socket.fd, EPOLLIN, () => {
