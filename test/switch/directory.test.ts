@@ -23,7 +23,7 @@ import { tmpDir } from '../support/tmp.js';
 import { BROADCAST, frame, station } from './memory-plug.js';
 import { seated } from './raw-client.js';
 
-const limit = { timeout: 60_000 };
+const limit = { timeout: 150_000 };
 
 function open(t: TestContext, path: string, options = {}): ControlDirectory {
   const directory = ControlDirectory.open(path, options);
@@ -270,7 +270,7 @@ test('modes and owners of directory and sockets are those that a C switch sets',
       }),
     );
     // A C switch sets the mode of a data socket some time after it has made it.
-    await eventually(args.join(' '), async () => ours.seen() === theirs.seen(), 5000).catch(() => {});
+    await eventually(args.join(' '), async () => ours.seen() === theirs.seen()).catch(() => {});
     assert.equal(ours.seen(), theirs.seen(), args.join(' '));
     for (const { child } of [ours, theirs]) await child.end();
   }
