@@ -136,8 +136,8 @@ function listenUnix(path: string, subject: string, mode: number, group: number |
   try {
     bindUnix(listener, path);
     try {
-      listen(listener, BACKLOG);
       protectFile(path, mode, group);
+      listen(listener, BACKLOG);
     } catch (error) {
       unlinkQuietly(path);
       throw error;

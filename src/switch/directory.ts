@@ -114,8 +114,9 @@ export class ControlDirectory {
       removeDead(path);
       listener = socket(AF_UNIX, SOCK_STREAM, ctl);
       bindUnix(listener, ctl);
-      listen(listener, BACKLOG);
+      // Before it listens: who finds it ready may use it, or may not, as its mode says.
       protectFile(ctl, mode, options.group);
+      listen(listener, BACKLOG);
       return new ControlDirectory(path, listener, mode, options.group, parents);
     } catch (error) {
       if (listener !== undefined) {
