@@ -108,8 +108,14 @@ function hash(paths) {
   return sum.digest('hex');
 }
 
+/** What a file says; undefined if there is none: a lock may go at any moment. */
 function read(path) {
-  return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+    return undefined;
+  }
 }
 
 /** Time of the last change in ms, 0 for what is not there. */
