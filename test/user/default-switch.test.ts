@@ -23,12 +23,15 @@ mount --rbind "$new" /tmp
 mount -t tmpfs tmpfs /run
 exec "$@"`;
 
-/** Starts a shell with /run and /tmp of its own, running `script` with our switch as $0 and the rest as $1... */
+/**
+ * Starts a shell with /run and /tmp of its own, running `script` with our switch as $0 and the rest as $1... In a network
+ * namespace of its own it sees no sockets of others.
+ */
 function privately(t: Owner, script: string, args: string[], options: StartOptions = {}): Running {
   const dir = join(tmpDir(t), 'tmp');
   mkdirSync(dir);
   const user = process.geteuid?.() === 0 ? [] : ['--user', '--map-current-user', '--keep-caps'];
-  const line = [...user, '--mount', 'sh', '-c', PRIVATE, 'sh', dir, root];
+  const line = [...user, '--mount', '--net', 'sh', '-c', PRIVATE, 'sh', dir, root];
   return start(t, 'unshare', [...line, 'sh', '-c', script, bin('vde_switch'), ...args], options);
 }
 
@@ -39,8 +42,9 @@ for (const one of MAKES) {
       leakCheck(t);
       const plug = (make: Make) => command(make, 'vde_plug');
       // The second is a mirror: what comes in goes out again.
+      // A socket is there a moment before it listens: then it has the flag __SO_ACCEPTCON.
       const script = `"$0" --nostdin &
-        while ! [ -S /run/vde.ctl/ctl ] && ! [ -S /tmp/vde.ctl/ctl ]; do sleep 0.02; done
+        until grep -q ' 00010000 0001 .*/vde.ctl/ctl$' /proc/net/unix; do sleep 0.02; done
         "$2" = cat &
         while [ "$(echo /run/vde.ctl/001.* /tmp/vde.ctl/001.*)" = '/run/vde.ctl/001.* /tmp/vde.ctl/001.*' ]; do sleep 0.02; done
         exec "$1"`;
