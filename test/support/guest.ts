@@ -29,7 +29,7 @@ export interface GuestOptions {
   script?: string;
   /** Further arguments of QEMU. */
   qemu?: string[];
-  /** Milliseconds until the guest must be up; 60 s by default. */
+  /** Milliseconds until the guest must be up; 150 s by default: ten times of what it takes without KVM. */
   timeout?: number;
 }
 
@@ -88,7 +88,7 @@ export class Guest {
 
 /** Boots a guest and waits until it is up. QEMU is killed when the test ends. */
 export async function guest(t: Owner, options: GuestOptions = {}): Promise<Guest> {
-  const { netdevs = [], macs = [], modules = [], script = '', qemu = [], timeout = 60_000 } = options;
+  const { netdevs = [], macs = [], modules = [], script = '', qemu = [], timeout = 150_000 } = options;
   const kernel = guestKernel();
   const busybox = which('busybox');
   if (!kernel || !busybox) throw new Error('no kernel or busybox for guests: call requireGuest first');

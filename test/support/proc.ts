@@ -265,18 +265,24 @@ export async function waitForExit(pid: number, { timeout = 30_000 } = {}): Promi
 /**
  * Resolves when a process sleeps, with all its threads (one that waits for another, as for a garbage collector's, sleeps in
  * the middle of its work): it has then done with all that it was given before the call, since what arrives wakes it at once.
+ * The threads are looked at one after the other: all slept at one time if none has run between two looks.
  */
 export async function waitForSleep(pid: number, { timeout = 30_000 } = {}): Promise<void> {
   const deadline = Date.now() + timeout;
-  const sleeps = (task: string): boolean => {
-    try {
-      return /^State:\s+S/m.test(readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8'));
-    } catch {
-      // The thread has ended meanwhile.
-      return existsSync(`/proc/${pid}`);
-    }
+  /** How often each thread has gone to sleep or was interrupted so far; undefined if one is awake. */
+  const look = (): string | undefined => {
+    const tasks = readdirSync(`/proc/${pid}/task`).map((task) => {
+      try {
+        return readFileSync(`/proc/${pid}/task/${task}/status`, 'utf8');
+      } catch {
+        // The thread has ended meanwhile.
+        return '';
+      }
+    });
+    if (!tasks.every((status) => /^State:\s+S/m.test(status))) return undefined;
+    return tasks.map((status) => status.match(/^\w*ctxt_switches:\s+\d+$/gm)).join();
   };
-  while (!readdirSync(`/proc/${pid}/task`).every(sleeps)) {
+  for (let before = look(), now = look(); before === undefined || now !== before; before = now, now = look()) {
     if (Date.now() > deadline) throw new Error(`process ${pid} is busy, still after ${timeout} ms`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
