@@ -21,7 +21,9 @@ at server 'ip addr add 10.0.2.2/24 dev vde0
   echo "the page" > page
   busybox httpd -f -p 80 &
   busybox httpd -f -p 8080 &'
-wait_until at client 'curl -sS http://10.0.2.2:8080/page > /dev/null 2>&1'
+for port in 80 8080; do
+  wait_until at client "curl -sS http://10.0.2.2:$port/page > /dev/null 2>&1"
+done
 
 at client 'curl -sS --max-time 20 http://10.0.2.2:80/page
   curl -sS --max-time 20 http://10.0.2.2:8080/page'
