@@ -107,7 +107,7 @@ test('dpipe joins switches by way of ssh; a cmd:// locator leads to a remote swi
   const wire = start(t, bin('dpipe'), ['vde_plug', local.dir, '=', 'ssh', 'foo@far.example', 'vde_plug', remote.dir], {
     env,
   });
-  await waitForClients(remote.dir, 1);
+  await Promise.all([waitForClients(local.dir, 1), waitForClients(remote.dir, 1)]);
   await wire.waitFor(/^ssh to foo@far\.example$/m, { stream: 'stderr' });
   const a = await shell(t, 'ours', [`vde://${local.dir}`], addressed('10.0.0.10/24'));
   const b = await shell(t, 'ours', [`vde://${remote.dir}`], addressed('10.0.0.11/24'));

@@ -64,7 +64,7 @@ async function pass(both: Both, from: number, to: number, bytes: Uint8Array): Pr
 
 /** The debugging messages that each has got, once both have `count`. */
 async function messages(both: Both, count: number): Promise<string[]> {
-  const of = (side: Side) => [...side.console.text.matchAll(/^(?:vde\$ )?(3\d{3} .*)$/gm)].map(([, line]) => line);
+  const of = (side: Side) => [...side.console.text.matchAll(/^(?:vde\$ )?(3\d{3} .*)\n/gm)].map(([, line]) => line);
   await eventually('all messages', async () => both.every((side) => of(side).length >= count));
   const [theirs, ours] = both.map(of);
   assert.deepEqual(ours, theirs);
