@@ -14,7 +14,7 @@ import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { hasInput, sendBuffer, setSendBuffer, takeError, trySend, unreadBytes } from '../sys/socket.js';
 import { isConnectedBack } from '../sys/unix-diag.js';
-import { type SendRing, sendRing } from '../sys/uring.js';
+import { type ReceiveRing, receiveRing, type SendRing, sendRing } from '../sys/uring.js';
 import { PlugBase } from './base.js';
 import type { Drops, Plug } from './plug.js';
 import { FrameQueue } from './queue.js';
@@ -31,12 +31,16 @@ const LOOK_AGAIN_MS = 250;
 const LOOK_AGAIN_MAX_MS = 64_000;
 /** Bursts read from one end before the others get their turn. */
 const BURSTS_PER_TURN = 4;
+/** Frames of a burst after which as many are expected of the next. */
+const BUSY = (BURST_SIZE * 3) / 4;
 /** Turns for what a peer that has left sent before: more than its socket can hold. */
 const REST_TURNS = 64;
 
 // Run to completion: a burst is worked off before the next is received, so one slab serves every datagram end.
 const burst = new Burst();
 const receiver = new ReceiveVector(burst.address, burst.stride, FRAME_MAX + 1, BURST_SIZE);
+/** As `receiver`, for bursts that are full; null where there can be none. */
+let ringReceiver: ReceiveRing | null | undefined;
 /** As `receiver`, with room for the offload header before each frame. */
 let offloadReceiver: ReceiveVector | undefined;
 const sender = new SendVector(BURST_SIZE * 2);
@@ -46,6 +50,13 @@ const probeByte = new Memory(8);
 const EAGAIN = errnoNumber('EAGAIN');
 /** What the kernel says when the peer's socket is gone; nothing will ever arrive there again. */
 const GONE = new Set(['ECONNREFUSED', 'ENOTCONN', 'ECONNRESET', 'EPIPE', 'EBADF', 'ENOENT', 'EDESTADDRREQ']);
+
+function fullReceiver(): ReceiveRing | undefined {
+  if (ringReceiver === undefined) {
+    ringReceiver = receiveRing(burst.address, burst.stride, FRAME_MAX + 1, BURST_SIZE) ?? null;
+  }
+  return ringReceiver ?? undefined;
+}
 
 function receiverWithHeaders(): ReceiveVector {
   const header = VIRTIO_NET_HDR.size;
@@ -88,6 +99,8 @@ export class DatagramPlug extends PlugBase implements Plug {
   readonly #patient: boolean;
   readonly #onEmpty: (() => void) | undefined;
   #watch: Watch | undefined;
+  /** Whether the last burst was nearly full. */
+  #busy = false;
   /** Bytes that may wait in the kernel for the peer, once it is known to be connected back; 0 until then. */
   #room = 0;
   #nextLook = 0;
@@ -140,16 +153,17 @@ export class DatagramPlug extends PlugBase implements Plug {
     for (let turn = 0; turn < BURSTS_PER_TURN; turn++) {
       const { sink } = this;
       if (sink === undefined || !this.wanted) return;
-      const n = this.#receiver.receive(this.#socket.fd);
-      if (n <= 0) {
-        if (n !== -EAGAIN && n < 0) this.#failed(-n, 'recvmmsg');
-        return;
-      }
+      const ring = this.#busy && header === 0 ? fullReceiver() : undefined;
+      const from = ring ?? this.#receiver;
+      const n = from.receive(this.#socket.fd);
+      const error = ring?.errno ?? Math.max(0, -n);
+      this.#busy = n >= BUSY;
       let count = 0;
       let empty = false;
       for (let i = 0; i < n && !empty; i++) {
-        const length = this.#receiver.length(i) - header;
+        const length = from.length(i) - header;
         if (length === -header && this.#onEmpty !== undefined) empty = true;
+        else if (length < -header) continue;
         else if (length < FRAME_MIN) this.dropArrival('runt');
         else if (length > FRAME_MAX) this.dropArrival('oversize');
         else {
@@ -164,6 +178,7 @@ export class DatagramPlug extends PlugBase implements Plug {
       if (count > 0) sink(burst);
       if (header > 0) burst.clearOffloads();
       if (empty) this.#onEmpty?.();
+      if (error !== 0 && error !== EAGAIN) this.#failed(error, 'recv');
       if (empty || n < BURST_SIZE) return;
     }
   }

@@ -4,12 +4,13 @@ import { describe, test } from 'node:test';
 import { ReceiveVector, SendVector } from '../../src/sys/batch.js';
 import type { Descriptor } from '../../src/sys/descriptor.js';
 import { errnoNumber } from '../../src/sys/errors.js';
+import { bindInet, connectInet, type InetAddress, localAddress, udpSocket } from '../../src/sys/inet.js';
 import { IOVEC } from '../../src/sys/layout.js';
 import { Memory } from '../../src/sys/memory.js';
-import { setSendBuffer } from '../../src/sys/socket.js';
-import { RING_MESSAGES, type SendRing, sendRing } from '../../src/sys/uring.js';
+import { AF_INET, setSendBuffer, trySend } from '../../src/sys/socket.js';
+import { type ReceiveRing, RING_MESSAGES, receiveRing, type SendRing, sendRing } from '../../src/sys/uring.js';
 import { root } from '../support/bin.js';
-import { datagramPair } from './ends.js';
+import { datagramPair, owned } from './ends.js';
 
 const STRIDE = 2048;
 const slab = new Memory(STRIDE * RING_MESSAGES);
@@ -35,6 +36,8 @@ function messages(ring: SendRing, count: number, salt = 0): { kept: Memory; sent
 }
 
 const ring = sendRing() as SendRing;
+const COUNT = 64;
+const receiving = receiveRing(slab.address, STRIDE, STRIDE, COUNT) as ReceiveRing;
 
 test('VDE_IO_URING=0 does without a ring', () => {
   const script = "import('./src/sys/uring.ts').then(({ sendRing }) => console.log(sendRing()))";
@@ -101,5 +104,53 @@ describe('a ring', { skip: ring === undefined && 'the kernel has no io_uring for
     // A number that no other thread of this process comes by.
     assert.equal(ring.send(0x7fff_ffff, 3), 3);
     assert.deepEqual([...ring.errnos.subarray(0, 3)], Array(3).fill(errnoNumber('EBADF')));
+  });
+
+  test('messages are received whole and in order, as many as there are and as there is room for', (t) => {
+    const [a, b] = datagramPair(t);
+    for (let round = 0; round < 50; round++) {
+      const { sent } = messages(ring, 1 + ((round * 29) % RING_MESSAGES), round);
+      assert.equal(ring.send(a.fd, sent.length), 0);
+      const got: Buffer[] = [];
+      for (let n = receiving.receive(b.fd); n > 0; n = receiving.receive(b.fd)) {
+        assert.equal(n, Math.min(COUNT, sent.length - got.length));
+        for (let i = 0; i < COUNT; i++) assert.equal(receiving.length(i) >= 0, i < n);
+        for (let i = 0; i < n; i++) {
+          got.push(Buffer.from(slab.bytes.subarray(i * STRIDE, i * STRIDE + receiving.length(i))));
+        }
+      }
+      assert.deepEqual(got, sent);
+      assert.equal(receiving.errno, 0);
+    }
+  });
+
+  test('a message without a byte is one; of a long one comes what there is room for', (t) => {
+    const [a, b] = datagramPair(t);
+    const long = new Memory(STRIDE + 100);
+    for (const [i, length] of [0, STRIDE + 100, 5].entries()) ring.set(i, long.address, length);
+    assert.equal(ring.send(a.fd, 3), 0);
+    assert.equal(receiving.receive(b.fd), 3);
+    assert.deepEqual(
+      [0, 1, 2, 3].map((i) => receiving.length(i)),
+      [0, STRIDE, 5, -1],
+    );
+  });
+
+  test('an error of the socket is told, once; what is no socket is told each time', (t) => {
+    const [a, b] = owned(t, udpSocket(AF_INET, 'a'), udpSocket(AF_INET, 'b'));
+    bindInet(b, { address: '127.0.0.1', port: 0 });
+    connectInet(a, localAddress(b.fd) as InetAddress);
+    b.close();
+    trySend(a, slab, 4);
+    const end = performance.now() + 30_000;
+    do assert.equal(receiving.receive(a.fd), 0);
+    while (receiving.errno === 0 && performance.now() < end);
+    assert.equal(receiving.errno, errnoNumber('ECONNREFUSED'));
+    assert.equal(receiving.receive(a.fd), 0);
+    assert.equal(receiving.errno, 0);
+    for (let i = 0; i < 2; i++) {
+      assert.equal(receiving.receive(0x7fff_ffff), 0);
+      assert.equal(receiving.errno, errnoNumber('EBADF'));
+    }
   });
 });
