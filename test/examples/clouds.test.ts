@@ -14,13 +14,9 @@ test('clouds: a router between two clouds and the outside; a node moves, and its
   if (!requireLab(t, 'nft', 'nsenter')) return;
   const output = await runExample(t, 'clouds');
   const [, first, second] = output.split(/^(?:two|three)\$ vdens/m);
-  // From both hosts the node reaches the outside, by way of the router. When ping has had an answer, it does not wait for
-  // long for another.
+  // From both hosts the node reaches the outside, by way of the router.
   for (const part of [first, second]) {
-    assert.match(
-      part,
-      /^(?:two|three)# ping -c 3 .* 10\.0\.0\.254\n[\s\S]*?icmp_seq=\d ttl=63[\s\S]*? [1-3] received/m,
-    );
+    assert.match(part, /^(?:two|three)# ping -c 3 .* 10\.0\.0\.254\n[\s\S]*?icmp_seq=3 ttl=63[\s\S]*? 3 received/m);
   }
   // Those who were pinging it went on with what they had begun: numbers count on, over the time of its absence.
   for (const [client, ttl] of [

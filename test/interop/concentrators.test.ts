@@ -106,7 +106,7 @@ test('multi: a QEMU guest reaches the tap of the process that runs it, and no ot
     netdevs: [`vde,id=n0,sock=${dir}`, `vde,id=n1,sock=${dir}`],
     script: `echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6; ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip link set eth1 up`,
   });
-  await vm.run('ping -q -c 2 -W 10 10.0.0.1');
+  assert.match(await vm.run('ping -q -c 2 -W 10 10.0.0.1'), /2 packets received/);
   const { code, stdout } = await ns.exec('ping', ['-q', '-c', '3', '-i', '0.05', '-W', '10', '10.0.0.2']);
   assert.equal(code, 0, stdout);
   // From now on neither asks whether the other is still there.

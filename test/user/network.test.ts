@@ -69,8 +69,7 @@ test('two vdens through our switch', async (t) => {
   const { dir } = await startSwitch(t, 'ours');
   const other = await vdens(t, dir, '10.0.0.2', 'exec cat');
   const pinging = await vdens(t, dir, '10.0.0.1', `id -u && ping -q -c 3 -i 0.05 -w 20 10.0.0.2`);
-  // With -w it sends on until it has had its three answers, and late ones come together.
-  await pinging.waitFor(new RegExp(`\\n${uid}\\n[\\s\\S]* ([3-9]|\\d\\d+) received`), { stream: 'stdout' });
+  await pinging.waitFor(new RegExp(`\\n${uid}\\n[\\s\\S]*3 received`), { stream: 'stdout' });
   // Now and then Debian's vdens does not end with its command: then it is made to.
   for (const one of [pinging, other]) await one.end();
   await waitForClients(dir, 0);
