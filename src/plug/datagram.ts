@@ -14,7 +14,7 @@ import { loop, PURE, type Watch } from '../sys/loop.js';
 import { Memory } from '../sys/memory.js';
 import { hasInput, sendBuffer, setSendBuffer, takeError, trySend, unreadBytes } from '../sys/socket.js';
 import { isConnectedBack } from '../sys/unix-diag.js';
-import { type ReceiveRing, receiveRing, type SendRing, sendRing } from '../sys/uring.js';
+import { receiveRing, type SendRing, sendRing } from '../sys/uring.js';
 import { PlugBase } from './base.js';
 import type { Drops, Plug } from './plug.js';
 import { FrameQueue } from './queue.js';
@@ -39,8 +39,8 @@ const REST_TURNS = 64;
 // Run to completion: a burst is worked off before the next is received, so one slab serves every datagram end.
 const burst = new Burst();
 const receiver = new ReceiveVector(burst.address, burst.stride, FRAME_MAX + 1, BURST_SIZE);
-/** As `receiver`, for bursts that are full; null where there can be none. */
-let ringReceiver: ReceiveRing | null | undefined;
+/** As `receiver`, for bursts that are full. */
+const fullReceiver = receiveRing(burst.address, burst.stride, FRAME_MAX + 1, BURST_SIZE);
 /** As `receiver`, with room for the offload header before each frame. */
 let offloadReceiver: ReceiveVector | undefined;
 const sender = new SendVector(BURST_SIZE * 2);
@@ -50,13 +50,6 @@ const probeByte = new Memory(8);
 const EAGAIN = errnoNumber('EAGAIN');
 /** What the kernel says when the peer's socket is gone; nothing will ever arrive there again. */
 const GONE = new Set(['ECONNREFUSED', 'ENOTCONN', 'ECONNRESET', 'EPIPE', 'EBADF', 'ENOENT', 'EDESTADDRREQ']);
-
-function fullReceiver(): ReceiveRing | undefined {
-  if (ringReceiver === undefined) {
-    ringReceiver = receiveRing(burst.address, burst.stride, FRAME_MAX + 1, BURST_SIZE) ?? null;
-  }
-  return ringReceiver ?? undefined;
-}
 
 function receiverWithHeaders(): ReceiveVector {
   const header = VIRTIO_NET_HDR.size;

@@ -52,16 +52,16 @@ export const RING_MESSAGES = 128;
 abstract class Ring {
   readonly #ring: Descriptor;
   /** The rings; then the words at which their fields lie. */
-  protected readonly words: Uint32Array;
+  readonly #words: Uint32Array;
   readonly #submissionHead: number;
   readonly #submissionTail: number;
   readonly #submissionMask: number;
   readonly #submissionArray: number;
-  protected readonly completionHead: number;
-  protected readonly completionTail: number;
-  protected readonly completionMask: number;
-  protected readonly completions: number;
-  protected readonly entries: Memory;
+  readonly #completionHead: number;
+  readonly #completionTail: number;
+  readonly #completionMask: number;
+  readonly #completions: number;
+  readonly #entries: Memory;
 
   /** @throws VdeError if the kernel has no such ring for this process. */
   constructor(messages: number, messageFlags: number, entryFlags: number) {
@@ -78,8 +78,8 @@ abstract class Ring {
         field(IO_URING_PARAMS.completions) + field(IO_URING_PARAMS.completionEntries) * IO_URING_CQE.size,
         field(IO_URING_PARAMS.submissionArray) + field(IO_URING_PARAMS.submissionEntries) * 4,
       );
-      this.words = mapShared(this.#ring, size).words;
-      this.entries = mapShared(this.#ring, messages * IO_URING_SQE.size, IORING_OFF_SQES);
+      this.#words = mapShared(this.#ring, size).words;
+      this.#entries = mapShared(this.#ring, messages * IO_URING_SQE.size, IORING_OFF_SQES);
     } catch (error) {
       this.#ring.close();
       throw error;
@@ -87,13 +87,13 @@ abstract class Ring {
     const word = (offset: number) => field(offset) / 4;
     this.#submissionHead = word(IO_URING_PARAMS.submissionHead);
     this.#submissionTail = word(IO_URING_PARAMS.submissionTail);
-    this.#submissionMask = this.words[word(IO_URING_PARAMS.submissionMask)];
+    this.#submissionMask = this.#words[word(IO_URING_PARAMS.submissionMask)];
     this.#submissionArray = word(IO_URING_PARAMS.submissionArray);
-    this.completionHead = word(IO_URING_PARAMS.completionHead);
-    this.completionTail = word(IO_URING_PARAMS.completionTail);
-    this.completionMask = this.words[word(IO_URING_PARAMS.completionMask)];
-    this.completions = word(IO_URING_PARAMS.completions);
-    const { bytes, words } = this.entries;
+    this.#completionHead = word(IO_URING_PARAMS.completionHead);
+    this.#completionTail = word(IO_URING_PARAMS.completionTail);
+    this.#completionMask = this.#words[word(IO_URING_PARAMS.completionMask)];
+    this.#completions = word(IO_URING_PARAMS.completions);
+    const { bytes, words } = this.#entries;
     for (let i = 0; i < messages; i++) {
       const at = i * IO_URING_SQE.size;
       bytes[at + IO_URING_SQE.flags] = entryFlags;
@@ -104,15 +104,15 @@ abstract class Ring {
 
   /** Message i has `length` bytes at `address`. */
   protected point(i: number, operation: number, address: number, length: number): void {
-    this.entries.bytes[i * IO_URING_SQE.size] = operation;
-    this.entries.setPointer(i * IO_URING_SQE.size + IO_URING_SQE.address, address);
-    this.entries.words[i * SQE_WORDS + LENGTH_WORD] = length;
+    this.#entries.bytes[i * IO_URING_SQE.size] = operation;
+    this.#entries.setPointer(i * IO_URING_SQE.size + IO_URING_SQE.address, address);
+    this.#entries.words[i * SQE_WORDS + LENGTH_WORD] = length;
   }
 
-  /** Has the kernel work off messages 0 to `count - 1`. @returns how many it looked at: all, unless it has no memory. */
-  protected submit(fd: number, count: number): number {
-    const { words } = this;
-    const entries = this.entries.words;
+  /** Has the kernel work off messages 0 to `count - 1`; `completed` is called with what it says of them. */
+  protected submit(fd: number, count: number): void {
+    const words = this.#words;
+    const entries = this.#entries.words;
     const tail = words[this.#submissionTail];
     for (let i = 0; i < count; i++) {
       entries[i * SQE_WORDS + FD_WORD] = fd;
@@ -120,10 +120,21 @@ abstract class Ring {
     }
     words[this.#submissionTail] = (tail + count) >>> 0;
     const taken = Math.max(0, syscall6(IO_URING_ENTER, this.#ring.fd, count, 0, 0, 0, 0));
-    // What it did not look at is taken back.
-    if (taken < count) words[this.#submissionTail] = words[this.#submissionHead];
-    return taken;
+    let head = words[this.#completionHead];
+    for (; head !== words[this.#completionTail]; head = (head + 1) >>> 0) {
+      const at = this.#completions + (head & this.#completionMask) * CQE_WORDS;
+      this.completed(words[at], words[at + RESULT_WORD] | 0);
+    }
+    words[this.#completionHead] = head;
+    if (taken < count) {
+      // The kernel has no memory at the moment: what it did not look at is taken back.
+      words[this.#submissionTail] = words[this.#submissionHead];
+      for (let i = taken; i < count; i++) this.completed(i, -EAGAIN);
+    }
   }
+
+  /** Message i has had this result: bytes, or minus an errno. */
+  protected abstract completed(i: number, result: number): void;
 }
 
 /** Sends. Use the process's one, `sendRing()`. */
@@ -131,6 +142,7 @@ export class SendRing extends Ring {
   /** Of the last `send`: which messages failed, and their errno. */
   readonly failed = new Uint32Array(RING_MESSAGES);
   readonly errnos = new Uint32Array(RING_MESSAGES);
+  #failures = 0;
 
   /** @throws VdeError if the kernel has no such ring for this process. */
   constructor() {
@@ -152,21 +164,14 @@ export class SendRing extends Ring {
    * @returns how many failed: `failed` and `errnos` say which, in order, and why.
    */
   send(fd: number, count: number): number {
-    const taken = this.submit(fd, count);
-    const { words } = this;
-    let failures = 0;
-    let head = words[this.completionHead];
-    for (; head !== words[this.completionTail]; head = (head + 1) >>> 0) {
-      const at = this.completions + (head & this.completionMask) * CQE_WORDS;
-      this.failed[failures] = words[at];
-      this.errnos[failures++] = -(words[at + RESULT_WORD] | 0);
-    }
-    words[this.completionHead] = head;
-    for (let i = taken; i < count; i++) {
-      this.failed[failures] = i;
-      this.errnos[failures++] = EAGAIN;
-    }
-    return failures;
+    this.#failures = 0;
+    this.submit(fd, count);
+    return this.#failures;
+  }
+
+  protected override completed(i: number, result: number): void {
+    this.failed[this.#failures] = i;
+    this.errnos[this.#failures++] = -result;
   }
 }
 
@@ -174,6 +179,7 @@ export class SendRing extends Ring {
 export class ReceiveRing extends Ring {
   readonly #count: number;
   readonly #results: Int32Array;
+  #end = 0;
   /** Of the last `receive`: the first error, as errno, other than that no message was there; 0 if there was none. */
   errno = 0;
 
@@ -190,26 +196,15 @@ export class ReceiveRing extends Ring {
    * @returns the number of the last message that came, plus 1; those before it may be missing (`length` is -1).
    */
   receive(fd: number): number {
-    const taken = this.submit(fd, this.#count);
-    const { words } = this;
-    const results = this.#results;
-    if (taken < this.#count) results.fill(-EAGAIN);
-    this.errno = 0;
-    let end = 0;
-    let head = words[this.completionHead];
-    for (; head !== words[this.completionTail]; head = (head + 1) >>> 0) {
-      const at = this.completions + (head & this.completionMask) * CQE_WORDS;
-      const i = words[at];
-      const result = words[at + RESULT_WORD] | 0;
-      results[i] = result;
-      if (result >= 0) {
-        if (i >= end) end = i + 1;
-      } else if (result !== -EAGAIN && this.errno === 0) {
-        this.errno = -result;
-      }
-    }
-    words[this.completionHead] = head;
-    return end;
+    this.#end = this.errno = 0;
+    this.submit(fd, this.#count);
+    return this.#end;
+  }
+
+  protected override completed(i: number, result: number): void {
+    this.#results[i] = result;
+    if (result >= 0) this.#end = Math.max(this.#end, i + 1);
+    else if (result !== -EAGAIN && this.errno === 0) this.errno = -result;
   }
 
   /** Bytes of message i that were stored; -1 if there is none. */
@@ -218,24 +213,29 @@ export class ReceiveRing extends Ring {
   }
 }
 
-function ringIfAny<R extends Ring>(make: () => R): R | undefined {
-  try {
-    return process.env.VDE_IO_URING === '0' ? undefined : make();
-  } catch (error) {
-    if (!(error instanceof VdeError)) throw error;
-    return undefined;
-  }
+/** Makes a ring when it is first asked for, and none where there can be none. */
+function whenNeeded<R extends Ring>(make: () => R): () => R | undefined {
+  let ring: R | undefined | null;
+  return () => {
+    if (ring === undefined) {
+      try {
+        ring = process.env.VDE_IO_URING === '0' ? null : make();
+      } catch (error) {
+        if (!(error instanceof VdeError)) throw error;
+        ring = null;
+      }
+    }
+    return ring ?? undefined;
+  };
 }
 
-let ring: SendRing | undefined | null;
+/** The process's ring that sends, made at first use; undefined where there can be none. */
+export const sendRing = whenNeeded(() => new SendRing());
 
-/** The process's ring, made at first use; undefined where there can be none. */
-export function sendRing(): SendRing | undefined {
-  if (ring === undefined) ring = ringIfAny(() => new SendRing()) ?? null;
-  return ring ?? undefined;
-}
-
-/** A ring that receives; undefined where there can be none. Arguments: as of `ReceiveVector`. */
-export function receiveRing(address: number, stride: number, room: number, count: number): ReceiveRing | undefined {
-  return ringIfAny(() => new ReceiveRing(address, stride, room, count));
+/**
+ * A ring that receives, made at the first call of what is returned; undefined where there can be none. Arguments: as of
+ * `ReceiveVector`.
+ */
+export function receiveRing(address: number, stride: number, room: number, count: number) {
+  return whenNeeded(() => new ReceiveRing(address, stride, room, count));
 }

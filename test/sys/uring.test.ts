@@ -37,7 +37,7 @@ function messages(ring: SendRing, count: number, salt = 0): { kept: Memory; sent
 
 const ring = sendRing() as SendRing;
 const COUNT = 64;
-const receiving = receiveRing(slab.address, STRIDE, STRIDE, COUNT) as ReceiveRing;
+const receiving = receiveRing(slab.address, STRIDE, STRIDE, COUNT)() as ReceiveRing;
 
 test('VDE_IO_URING=0 does without a ring', () => {
   const script = "import('./src/sys/uring.ts').then(({ sendRing }) => console.log(sendRing()))";
