@@ -33,7 +33,7 @@ ip link set eth0 up; ip addr add 10.0.0.2/24 dev eth0; ip -6 addr add fd00::2/64
     const { code, stdout } = await ns.exec('ping', ['-q', '-c', '3', '-i', '0.05', '-W', '10', ...args]);
     assert.equal(code, 0, stdout);
   }
-  await vm.run('ping -q -c 2 -W 10 10.0.0.1');
+  assert.match(await vm.run('ping -q -c 2 -W 10 10.0.0.1'), /2 packets received/);
   await vm.powerOff();
   await waitForEndpoints(sw, 1);
 });
@@ -74,7 +74,7 @@ for i in 0 1 2 3; do ip link set eth$i up; ip addr add 10.0.$i.2/24 dev eth$i; d
     const ping = ['-q', '-c', '3', '-i', '0.05', '-W', '10', '-s', '1472', '-M', 'do', `10.0.${i}.2`];
     const { code, stdout } = await ns.exec('ping', ping);
     assert.equal(code, 0, stdout);
-    await vm.run(`ping -q -c 2 -W 10 10.0.${i}.1`);
+    assert.match(await vm.run(`ping -q -c 2 -W 10 10.0.${i}.1`), /2 packets received/);
   }
   await vm.powerOff();
   // Who has called is left; who listens waits for the next.
