@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ReceiveVector, SendVector } from '../../src/sys/batch.js';
 import type { Descriptor } from '../../src/sys/descriptor.js';
-import { EPOLLIN } from '../../src/sys/epoll.js';
 import { errnoNumber } from '../../src/sys/errors.js';
 import {
   bindInet,
@@ -13,10 +12,9 @@ import {
   writeInetAddress,
 } from '../../src/sys/inet.js';
 import { IOVEC } from '../../src/sys/layout.js';
-import { loop } from '../../src/sys/loop.js';
 import { Memory } from '../../src/sys/memory.js';
 import { AF_INET, setSendBuffer } from '../../src/sys/socket.js';
-import { datagramPair } from './ends.js';
+import { arrival, datagramPair } from './ends.js';
 
 const STRIDE = 256;
 
@@ -161,12 +159,7 @@ test('without a destination of its own again, a message goes to the peer', (t) =
  * Receives up to `count` datagrams once there is one: those of one send over the loopback mostly all are there at once, but
  * not where the kernel has much else to deliver.
  */
-function collect(vector: ReceiveVector, socket: Descriptor, count: number): Promise<number> {
-  return new Promise((done) => {
-    const watch = loop().watch(socket.fd, EPOLLIN, () => {
-      watch.close();
-      done(vector.receive(socket.fd, count));
-      return undefined;
-    });
-  });
+async function collect(vector: ReceiveVector, socket: Descriptor, count: number): Promise<number> {
+  await arrival(socket);
+  return vector.receive(socket.fd, count);
 }

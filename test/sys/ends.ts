@@ -1,6 +1,8 @@
 /** Descriptors for tests, closed when the test ends. */
 
 import type { Descriptor } from '../../src/sys/descriptor.js';
+import { EPOLLIN } from '../../src/sys/epoll.js';
+import { loop } from '../../src/sys/loop.js';
 import { SOCK_DGRAM, setSendBuffer, socketPair } from '../../src/sys/socket.js';
 import { cleanup, type Owner } from '../support/cleanup.js';
 
@@ -24,4 +26,15 @@ export function datagramPair(t: Owner): [Descriptor, Descriptor] {
   const ends = pair(t, SOCK_DGRAM);
   setSendBuffer(ends[0], 1 << 20);
   return ends;
+}
+
+/** Resolves when there is something to be read. */
+export function arrival(socket: Descriptor): Promise<void> {
+  return new Promise((done) => {
+    const watch = loop().watch(socket.fd, EPOLLIN, () => {
+      watch.close();
+      done();
+      return undefined;
+    });
+  });
 }

@@ -3,7 +3,6 @@ import { networkInterfaces } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import type { Descriptor } from '../../src/sys/descriptor.js';
-import { EPOLLIN } from '../../src/sys/epoll.js';
 import { errnoNumber, type VdeError } from '../../src/sys/errors.js';
 import {
   bindInet,
@@ -24,12 +23,12 @@ import {
   udpSocket,
   writeInetAddress,
 } from '../../src/sys/inet.js';
-import { loop } from '../../src/sys/loop.js';
 import { Memory } from '../../src/sys/memory.js';
 import { AF_INET, AF_INET6, getOption, SOCK_DGRAM, socketPair, tryReceive, trySend } from '../../src/sys/socket.js';
 import { root } from '../support/bin.js';
 import { namespace } from '../support/namespace.js';
 import { need, requirePeer, requireUserNamespaces } from '../support/peers.js';
+import { arrival } from './ends.js';
 
 const memory = new Memory(SOCKADDR_ROOM);
 const data = new Memory(2048);
@@ -52,15 +51,10 @@ function put(socket: Descriptor, text: string): number {
 }
 
 /** The next datagram, once it is there. */
-function next(socket: Descriptor): Promise<string> {
-  return new Promise((done) => {
-    const watch = loop().watch(socket.fd, EPOLLIN, () => {
-      watch.close();
-      const n = tryReceive(socket, data);
-      done(n < 0 ? `errno ${-n}` : Buffer.from(data.bytes.subarray(0, n)).toString());
-      return undefined;
-    });
-  });
+async function next(socket: Descriptor): Promise<string> {
+  await arrival(socket);
+  const n = tryReceive(socket, data);
+  return n < 0 ? `errno ${-n}` : Buffer.from(data.bytes.subarray(0, n)).toString();
 }
 
 function hasV6(t: TestContext): boolean {

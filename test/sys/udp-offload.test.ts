@@ -4,10 +4,8 @@ import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { ReceiveVector, SendVector } from '../../src/sys/batch.js';
 import type { Descriptor } from '../../src/sys/descriptor.js';
-import { EPOLLIN } from '../../src/sys/epoll.js';
 import { bindInet, connectInet, type InetAddress, localAddress, servicePort, udpSocket } from '../../src/sys/inet.js';
 import { IOVEC } from '../../src/sys/layout.js';
-import { loop } from '../../src/sys/loop.js';
 import { Memory } from '../../src/sys/memory.js';
 import { AF_INET, AF_INET6 } from '../../src/sys/socket.js';
 import {
@@ -16,6 +14,7 @@ import {
   segmentSize,
   unfragmentedPayload,
 } from '../../src/sys/udp-offload.js';
+import { arrival } from './ends.js';
 
 const ROOM = 65_536;
 
@@ -54,7 +53,7 @@ async function move(from: Descriptor, to: Descriptor, bytes: number, size: numbe
   const messages: Message[] = [];
   // Mostly all is there at once, but not where the kernel has much else to deliver.
   for (let at = 0; at < bytes; ) {
-    await readable(to);
+    await arrival(to);
     const n = receiver.receive(to.fd);
     assert.ok(n > 0, String(n));
     for (let i = 0; i < n; i++) {
@@ -65,16 +64,6 @@ async function move(from: Descriptor, to: Descriptor, bytes: number, size: numbe
     }
   }
   return messages;
-}
-
-function readable(socket: Descriptor): Promise<void> {
-  return new Promise((done) => {
-    const watch = loop().watch(socket.fd, EPOLLIN, () => {
-      watch.close();
-      done();
-      return undefined;
-    });
-  });
 }
 
 for (const address of ['127.0.0.1', '::1']) {
